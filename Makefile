@@ -54,7 +54,7 @@ SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
 EMBEDDED_TYPES := lua/omni/types/board.d.lua # `omni init --editor` writes it
 
-.PHONY: all deps test prove torture asan memcheck coverage fuzz lint check demo bench reference docs install install-rock clean help
+.PHONY: all deps test prove torture power-loss asan memcheck coverage fuzz lint check demo bench reference docs install install-rock clean help
 all:
 	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
@@ -180,11 +180,14 @@ fuzz:
 	build/fuzz/listener $(FUZZ_RUN) -max_len=16384 -dict=spec/fuzz/listener.dict build/fuzz/listener_corpus spec/fuzz/listener_seeds
 
 ## make prove: a program with 15,000 tasks (TASKS); the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); 100 million mutated
-## responses (DIFFERENCES, SEED), read by omni and by lua-cjson; a million random histories (SEQUENCES, SEED), which take about a day
+## responses (DIFFERENCES, SEED), read by omni and by lua-cjson; 2,000 runs that lose power (POWER_RUNS, POWER_SEED); a million random
+## histories (SEQUENCES, SEED), which take about a day
 TASKS       ?= 15000
 KILL_ROUNDS ?= 500
 KILL_SEED   ?= 1
 DIFFERENCES ?= 100000000
+POWER_RUNS  ?= 2000
+POWER_SEED  ?= 1
 SEQUENCES   ?= 1000000
 SEED        ?= 1
 prove:
@@ -195,6 +198,7 @@ prove:
 	@DIFFERENCES=$(DIFFERENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/core/json_reader_spec.lua -o spec/helper/summary.lua
 	@OMNI_MACHINES_ROUNDS=$(MACHINES_ROUNDS) OMNI_MACHINES_SEED=$(MACHINES_SEED) OMNI_MACHINES_SCENES=60 $(LUA) spec/helper/busted.lua \
 	  spec/e2e/machines_spec.lua -o spec/helper/summary.lua
+	@$(MAKE) --no-print-directory power-loss
 	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/storyboard/run/paid_once_property_spec.lua -o spec/helper/summary.lua
 
 ## make torture: short uses of omni, each with memory failing at every allocation in turn, which takes hours; TORTURE_STRIDE=50: minutes
@@ -203,10 +207,17 @@ $(B)/torture/faults.so: $(wildcard spec/torture/*.[ch])
 	@$(call say,cc,$@)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -fPIC -shared -fvisibility=hidden -fno-builtin $(WARN) -I$(LUA_INCDIR) $(filter %.c,$^) -o $@ -ldl
 
+PRELOADED = LUA_CPATH="$(abspath $(B))/torture/?.so;$(LUA_CPATH)" LD_PRELOAD=$(abspath $(B))/torture/faults.so
 torture:
 	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build $(B)/torture/faults.so
-	@LUA_CPATH="$(abspath $(B))/torture/?.so;$(LUA_CPATH)" LD_PRELOAD=$(abspath $(B))/torture/faults.so $(LUA) spec/torture/run.lua
+	@$(PRELOADED) $(LUA) spec/torture/run.lua
+
+## make power-loss: runs that lose power (POWER_RUNS, POWER_SEED)
+power-loss:
+	@$(MAKE) --no-print-directory deps FOR="build test"
+	@$(MAKE) --no-print-directory build $(B)/torture/faults.so
+	@POWER_RUNS=$(POWER_RUNS) POWER_SEED=$(POWER_SEED) $(PRELOADED) $(LUA) spec/torture/power_loss.lua
 
 ## make lint: runs luacheck and cppcheck, and builds with compiler warnings as errors
 lint:

@@ -57,9 +57,11 @@ enum { READING, DONE, STOPPED };
 typedef struct {
   int fd, wake; // an eventfd that the thread writes to when it ends; -1 when the digest is closed
   pthread_t thread;
+  bool syncs;       // whether the thread also waits until the file is on disk
   bool running;     // whether the thread has been started and not yet joined
   atomic_int state; // READING: the thread reads; STOPPED: Lua no longer wants the digest; DONE: the thread has written the following fields
   struct stat info; // the result of fstat when the file was opened
+  bool synced;
   const char *problem;
   int error; // why there is no digest: an errno value, or 0 if `problem` contains the reason
   sum bytes;
@@ -91,6 +93,8 @@ static void read_all(job *j, EVP_MD_CTX *context, char *chunk) {
   if (fstat(j->fd, &after) != 0) j->error = errno;
   else if (size != j->info.st_size || !same_stamp(&j->info, &after)) j->problem = "the file changed while it was read";
   else if (!EVP_DigestFinal_ex(context, j->bytes, NULL)) j->error = ENOMEM;
+  // Some file systems can't sync a file.
+  else if (j->syncs) j->synced = fsync(j->fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP;
 }
 
 static void *work(void *argument) {
@@ -146,11 +150,13 @@ static int push_problem(lua_State *L, const job *j) {
   return 2;
 }
 
-// digest(path) → job | nil, message
+// digest(path, sync) → job | nil, message
 static int make(lua_State *L) {
   const char *path = argument_text(L, 1);
+  bool syncs = lua_toboolean(L, 2);
   job *j = memset(lua_newuserdatauv(L, sizeof *j, 0), 0, sizeof *j);
   j->fd = j->wake = -1;
+  j->syncs = syncs;
   luaL_setmetatable(L, DIGEST);
   if (open_file(j, path) && start(j)) return 1;
   release(j);
@@ -186,12 +192,16 @@ static int step(lua_State *L) {
   return 1;
 }
 
-// job:result() → { sha256=, size=, stamp= } | nil, message; returns just nil while the thread reads
+// job:result() → { sha256=, size=, stamp=, synced= } | nil, message; returns just nil while the thread reads
 static int result(lua_State *L) {
   job *j = check_open(L);
   if (atomic_load(&j->state) != DONE) return lua_pushnil(L), 1;
   if (j->error || j->problem) return push_problem(L, j);
-  lua_createtable(L, 0, 3);
+  lua_createtable(L, 0, 4);
+  if (j->syncs) {
+    lua_pushboolean(L, j->synced);
+    lua_setfield(L, -2, "synced");
+  }
   push_hex(L, j->bytes, sizeof j->bytes);
   lua_setfield(L, -2, "sha256");
   field_set_integer(L, "size", (lua_Integer)j->info.st_size);

@@ -105,12 +105,8 @@ static int sync_folder(const char *path) {
   const char *slash = strrchr(path, '/');
   char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
   if (!folder) return ENOMEM;
-  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
+  int error = file_sync_folder(folder) ? 0 : errno;
   free(folder);
-  if (fd < 0) return errno;
-  // Some file systems can't sync a directory.
-  if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP) error = errno;
-  close(fd);
   return error;
 }
 

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ledger_sqlite/log.h"
 #include "shared/clock.h"
 #include "shared/file.h"
 
@@ -23,6 +24,7 @@ enum {
   BUSY_TIMEOUT = 10,               // seconds to wait while another program locks the file
   MAX_BYTES = 16 << 20,       // the largest allowed size of a value or a row, in bytes
   CHECKPOINT_TRIES = 100, // a millisecond apart
+  CHECKPOINT_FRAMES = 1000, // the number of frames in the log after which a commit runs a checkpoint
 };
 
 // Seconds that must pass without a request before a checkpoint, so that no checkpoint delays a series of commits.
@@ -114,6 +116,32 @@ static bool create_or_check(database *d, request *r) {
   return true;
 }
 
+// --- the write-ahead log
+
+int database_note_code(database *d, int code) {
+  if ((code & 0xFF) == SQLITE_IOERR) d->doubtful = true;
+  return code;
+}
+
+int database_trust_log(database *d) {
+  if (!d->doubtful) return SQLITE_OK;
+  int code = log_rewrite(d->db);
+  if (code == SQLITE_OK) d->doubtful = false;
+  return code;
+}
+
+static int checkpoint(database *d) {
+  return database_note_code(d, sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+}
+
+// Replaces SQLite's own checkpoints after a commit, which ignore failed syncs.
+static int after_commit(void *context, sqlite3 *db, const char *name, int frames) {
+  database *d = context;
+  (void)db, (void)name;
+  if (frames >= CHECKPOINT_FRAMES && !d->doubtful) checkpoint(d);
+  return SQLITE_OK;
+}
+
 // --- the connection
 
 static int configure(database *d) {
@@ -130,7 +158,8 @@ static int configure(database *d) {
   if (code != SQLITE_OK) return code;
   sqlite3_limit(d->db, SQLITE_LIMIT_LENGTH, MAX_BYTES);
   sqlite3_limit(d->db, SQLITE_LIMIT_ATTACHED, 0);
-  d->full_sync = true;
+  sqlite3_wal_hook(d->db, after_commit, d);
+  d->full_sync = d->doubtful = true;
   return execute(d, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 4194304");
 }
 
@@ -194,7 +223,8 @@ static bool try_open(database *d, request *r, int *code) {
   if (*code == SQLITE_OK) *code = end(d, r, read_version(d, &version, &verdict));
   if (*code == SQLITE_OK && verdict == FINE) *code = query_text(d, "PRAGMA journal_mode = WAL", mode, sizeof mode);
   if (*code == SQLITE_OK && verdict == FINE && version < VERSION) {
-    *code = migrate(d, r, &version, &verdict);
+    *code = database_trust_log(d);
+    if (*code == SQLITE_OK) *code = database_note_code(d, migrate(d, r, &version, &verdict));
     d->needs_checkpoint = true;
   }
   if (note_failure(d, r, *code) != SQLITE_OK) return false;
@@ -260,8 +290,8 @@ double database_idle_delay(const database *d) {
 // other programs. Ignores a failure, since the next checkpoint copies the log.
 void database_idle(database *d) {
   // While another connection runs a checkpoint, which may miss our last commits, our own checkpoint fails.
-  for (int tries = 0; d->db && d->needs_checkpoint && tries < CHECKPOINT_TRIES; tries++) {
-    if ((sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) & 0xFF) != SQLITE_BUSY) break;
+  for (int tries = 0; d->db && d->needs_checkpoint && !d->doubtful && tries < CHECKPOINT_TRIES; tries++) {
+    if ((checkpoint(d) & 0xFF) != SQLITE_BUSY) break;
     nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
   }
   d->needs_checkpoint = false;
@@ -273,6 +303,8 @@ void database_close(database *d) {
     d->statements[i] = NULL;
   }
   database_idle(d); // SQLite itself runs a checkpoint only when the last connection to the file is closed
+  // That checkpoint must not copy a log into the main file that may have lost bytes; the next program that writes checks the log.
+  if (d->db && d->doubtful && !log_is_empty(d->db)) sqlite3_db_config(d->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
   sqlite3_close(d->db);
   d->db = NULL;
   session_release(&d->session);

@@ -83,11 +83,14 @@ bool database_run(database *d, request *r) {
   bool is_money = ledger_verbs[r->verb].kind != MINOR;
   int code = prepare(d, r->verb);
   sqlite3_stmt *statement = d->statements[r->verb];
-  const char *what = statement && sqlite3_stmt_readonly(statement) ? "can't be read" : "can't be written";
+  bool reads = !is_money && statement && sqlite3_stmt_readonly(statement);
+  const char *what = reads ? "can't be read" : "can't be written";
+  if (code == SQLITE_OK && !reads) code = database_trust_log(d);
   if (code == SQLITE_OK) code = set_durability(d, is_money);
   if (code == SQLITE_OK) code = bind(statement, r);
   if (code == SQLITE_OK)
     while ((code = sqlite3_step(statement)) == SQLITE_ROW && !r->rows.problem) take_row(statement, r);
+  database_note_code(d, code);
   if (r->rows.problem) database_fail(d, r, "%s: %s", what, r->rows.problem);
   else if (code != SQLITE_DONE) database_fail_code(d, r, what, code);
   if (!statement) return true; // preparing it failed

@@ -76,6 +76,14 @@ bool file_rename_new(const char *from, const char *to) {
   return rename(from, to) == 0;
 }
 
+bool file_sync_folder(const char *folder) {
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return false;
+  if (fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP) return close(fd), true; // some file systems can't sync a folder
+  descriptor_close(fd);
+  return false;
+}
+
 void file_stamp(const struct stat *status, char stamp[FILE_STAMP_SIZE]) {
   snprintf(stamp, FILE_STAMP_SIZE, "%jx:%jx:%jx:%jx.%lx:%jx.%lx", (uintmax_t)status->st_dev, (uintmax_t)status->st_ino,
            (uintmax_t)status->st_size, (uintmax_t)status->st_mtim.tv_sec, status->st_mtim.tv_nsec, (uintmax_t)status->st_ctim.tv_sec,

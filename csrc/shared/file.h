@@ -25,6 +25,9 @@ ssize_t file_read_at(int fd, void *bytes, size_t length, int64_t offset);
 // taken.
 bool file_rename_new(const char *from, const char *to);
 
+// Waits until the names in a folder are on disk. Returns false with errno set on failure.
+bool file_sync_folder(const char *folder);
+
 enum { FILE_STAMP_SIZE = 128 };
 // Writes the file's stamp, a string that changes when the file's content changes or another file replaces it. The stamp consists of the
 // device, the inode, the size, and the times of the last changes to the content and to the inode, in nanoseconds. Two versions of a file

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -59,6 +60,7 @@ static atomic_int armed; // a fault_kind
 static atomic_long count, failures;
 static long from, calls;
 static int targets, variant;
+static char only[32]; // calls whose names contain this text
 static const char *names[CALLS]; // of the counted calls
 static void *frames[FRAMES];     // the stack of the first failure
 static int frame_count;
@@ -68,7 +70,7 @@ void *fault_next(const char *name) {
 }
 
 bool fault_here(enum fault_kind kind, const char *name, const void *caller) {
-  if (atomic_load_explicit(&armed, memory_order_relaxed) != (int)kind) return false;
+  if (atomic_load_explicit(&armed, memory_order_relaxed) != (int)kind || !strstr(name, only)) return false;
   uintptr_t at = (uintptr_t)caller;
   int i = 0;
   while (i < range_count && !(at >= ranges[i].from && at < ranges[i].to && (ranges[i].of & targets))) i++;
@@ -99,7 +101,7 @@ void fault_violation(const char *what) {
   violation = what;
 }
 
-// arm(kind, from, calls, targets, variant): the calls number `from` to `from + calls - 1` will fail
+// arm(kind, from, calls, targets, variant, only): the calls number `from` to `from + calls - 1` will fail, of those whose names contain `only`
 static int arm(lua_State *L) {
   static const char *const words[] = {"none", "memory", "system", NULL};
   int kind = luaL_checkoption(L, 1, NULL, words);
@@ -107,6 +109,7 @@ static int arm(lua_State *L) {
   calls = (long)luaL_checkinteger(L, 3);
   targets = (int)luaL_checkinteger(L, 4);
   variant = (int)luaL_optinteger(L, 5, 0);
+  snprintf(only, sizeof only, "%s", luaL_optstring(L, 6, ""));
   bool first = true;
   range_count = 0;
   dl_iterate_phdr(note_module, &first);
@@ -246,7 +249,8 @@ EXPORT int luaopen_faults(lua_State *L);
 
 EXPORT int luaopen_faults(lua_State *L) {
   static const luaL_Reg functions[] = {{"arm", arm},         {"disarm", disarm},  {"names", get_names}, {"stack", stack},
-                                       {"fork", make_child}, {"exit", end_child}, {"wait", wait_child}, {NULL, NULL}};
+                                       {"fork", make_child}, {"exit", end_child}, {"wait", wait_child},
+                                       {"record", record_start}, {"mark", record_mark}, {"recorded", record_stop}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -4,7 +4,10 @@
 #ifndef OMNI_TORTURE_FAULTS_H
 #define OMNI_TORTURE_FAULTS_H
 
+#include <lua.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 // The modules that a call may come from, as a set of bits.
 enum { OF_LUA = 1, OF_OMNI = 2, OF_CURL = 4, OF_SQLITE = 8, OF_MHD = 16, OF_TLS = 32, OF_LIBC = 64 };
@@ -20,6 +23,23 @@ int fault_system(const char *name, const void *caller, const int *errors);
 void fault_violation(const char *what);
 // Returns the next definition of a libc function.
 void *fault_next(const char *name);
+
+// The recorder of changes to files (record.c). Each function does nothing while nothing is recorded, and for files outside of the folder.
+bool record_is_on(void);
+// Returns whether the path exists or is of no interest.
+bool record_exists(const char *path);
+void record_created(const char *path);
+void record_names(const char *from, const char *to, bool keeps_from);
+void record_removed(const char *path);
+// at -1: the bytes before the descriptor's position
+void record_write(int fd, const void *bytes, ssize_t written, int64_t at);
+void record_size(int fd, int64_t length);
+void record_sync(int fd, bool fine);
+void record_content(int fd);
+// Functions of the Lua module.
+int record_start(lua_State *L);
+int record_mark(lua_State *L);
+int record_stop(lua_State *L);
 
 enum { FAULT_SHORT = 10000 }; // in place of an error number: transfer only a part
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -56,6 +57,18 @@
     return next arguments; \
   }
 
+// The same for a function that changes the names of files; `note` records the change.
+#define NOTED(result, name, parameters, arguments, note, ...) \
+  EXPORT result name parameters { \
+    typedef result (*type) parameters; \
+    NEXT(type, #name) \
+    ERRORS(__VA_ARGS__) \
+    MAY_FAIL(#name, -1); \
+    result done = next arguments; \
+    if (done == 0) note; \
+    return done; \
+  }
+
 static bool is_file(int fd) {
   struct stat info;
   return fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
@@ -98,8 +111,13 @@ static void check_trusted(const char *path) {
 static int sync_call(const char *name, int (*next)(int), const void *caller, int fd) {
   ERRORS(EIO, ENOSPC, EDQUOT, EINTR)
   int error = fault_system(name, caller, errors);
-  if (!error) return next(fd);
+  if (!error) {
+    int done = next(fd);
+    record_sync(fd, done == 0);
+    return done;
+  }
   doubt(fd);
+  record_sync(fd, false);
   errno = error;
   return -1;
 }
@@ -123,7 +141,9 @@ EXPORT int ftruncate(int fd, off_t length) {
   ERRORS(EIO, ENOSPC, EINTR)
   MAY_FAIL("ftruncate", -1);
   if (length == 0) trust(fd);
-  return next(fd, length);
+  int done = next(fd, length);
+  if (done == 0) record_size(fd, length);
+  return done;
 }
 
 EXPORT int ftruncate64(int fd, off_t length) __attribute__((alias("ftruncate")));
@@ -135,7 +155,9 @@ EXPORT int rename(const char *from, const char *to) {
   ERRORS(EIO, ENOSPC, EDQUOT)
   MAY_FAIL("rename", -1);
   check_trusted(from);
-  return next(from, to);
+  int done = next(from, to);
+  if (done == 0) record_names(from, to, false);
+  return done;
 }
 
 typedef int (*renameat2_type)(int, const char *, int, const char *, unsigned);
@@ -145,7 +167,9 @@ EXPORT int renameat2(int from_folder, const char *from, int to_folder, const cha
   ERRORS(EIO, EINVAL, ENOSPC)
   MAY_FAIL("renameat2", -1);
   check_trusted(from);
-  return next(from_folder, from, to_folder, to, flags);
+  int done = next(from_folder, from, to_folder, to, flags);
+  if (done == 0) record_names(from, to, false);
+  return done;
 }
 
 // --- files
@@ -161,7 +185,11 @@ typedef int (*open_type)(const char *, int, ...);
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0; \
     va_end(arguments); \
     MAY_FAIL(#name, -1); \
-    return next(path, flags, mode); \
+    bool existed = !(flags & O_CREAT) || record_exists(path); \
+    int fd = next(path, flags, mode); \
+    if (fd >= 0 && !existed) record_created(path); \
+    else if (fd >= 0 && flags & O_TRUNC) record_size(fd, 0); \
+    return fd; \
   }
 
 OPEN(open)
@@ -180,29 +208,70 @@ OPEN(open64)
 TRANSFER(read, void, (int fd, void *bytes, size_t length), (fd, bytes, length), EIO, FAULT_SHORT, EINTR)
 TRANSFER(pread, void, (int fd, void *bytes, size_t length, off_t at), (fd, bytes, length, at), EIO, FAULT_SHORT, EINTR)
 TRANSFER(pread64, void, (int fd, void *bytes, size_t length, off_t at), (fd, bytes, length, at), EIO, FAULT_SHORT, EINTR)
-TRANSFER(write, const void, (int fd, const void *bytes, size_t length), (fd, bytes, length), ENOSPC, FAULT_SHORT, EIO, EINTR)
-TRANSFER(pwrite, const void, (int fd, const void *bytes, size_t length, off_t at), (fd, bytes, length, at), ENOSPC, FAULT_SHORT, EIO, EDQUOT)
-TRANSFER(pwrite64, const void, (int fd, const void *bytes, size_t length, off_t at), (fd, bytes, length, at), ENOSPC, FAULT_SHORT, EIO, EDQUOT)
 
-PLAIN(int, link, -1, (const char *from, const char *to), (from, to), EIO, EPERM, ENOSPC)
-PLAIN(int, unlink, -1, (const char *path), (path), EIO, EROFS)
-PLAIN(int, mkdir, -1, (const char *path, mode_t mode), (path, mode), EIO, ENOSPC, EDQUOT)
-PLAIN(int, mknod, -1, (const char *path, mode_t mode, dev_t device), (path, mode, device), EIO, ENOSPC, EDQUOT)
+#define WRITES(name, parameters, arguments, at, ...) \
+  EXPORT ssize_t name parameters { \
+    typedef ssize_t (*type) parameters; \
+    NEXT(type, #name) \
+    ERRORS(__VA_ARGS__) \
+    if (!is_file(fd)) return next arguments; \
+    MAY_STOP(#name, length); \
+    ssize_t done = next arguments; \
+    record_write(fd, bytes, done, at); \
+    return done; \
+  }
+
+WRITES(write, (int fd, const void *bytes, size_t length), (fd, bytes, length), -1, ENOSPC, FAULT_SHORT, EIO, EINTR)
+WRITES(pwrite, (int fd, const void *bytes, size_t length, off_t at), (fd, bytes, length, at), at, ENOSPC, FAULT_SHORT, EIO, EDQUOT)
+WRITES(pwrite64, (int fd, const void *bytes, size_t length, off_t at), (fd, bytes, length, at), at, ENOSPC, FAULT_SHORT, EIO, EDQUOT)
+
+NOTED(int, link, (const char *from, const char *to), (from, to), record_names(from, to, true), EIO, EPERM, ENOSPC)
+NOTED(int, unlink, (const char *path), (path), record_removed(path), EIO, EROFS)
+NOTED(int, mkdir, (const char *path, mode_t mode), (path, mode), record_created(path), EIO, ENOSPC, EDQUOT)
+NOTED(int, mknod, (const char *path, mode_t mode, dev_t device), (path, mode, device), record_created(path), EIO, ENOSPC, EDQUOT)
 PLAIN(int, chmod, -1, (const char *path, mode_t mode), (path, mode), EIO, EPERM)
 PLAIN(int, fchmod, -1, (int fd, mode_t mode), (fd, mode), EIO, EPERM)
 PLAIN(int, flock, -1, (int fd, int what), (fd, what), ENOLCK, EINTR)
-PLAIN(FILE *, fopen, NULL, (const char *path, const char *mode), (path, mode), EMFILE, EIO, ENOSPC)
-PLAIN(FILE *, fopen64, NULL, (const char *path, const char *mode), (path, mode), EMFILE, EIO, ENOSPC)
+
+#define FOPEN(name) \
+  EXPORT FILE *name(const char *path, const char *mode) { \
+    typedef FILE *(*type)(const char *, const char *); \
+    NEXT(type, #name) \
+    ERRORS(EMFILE, EIO, ENOSPC) \
+    MAY_FAIL(#name, NULL); \
+    bool existed = *mode == 'r' || record_exists(path); \
+    FILE *file = next(path, mode); \
+    if (file && !existed) record_created(path); \
+    return file; \
+  }
+
+FOPEN(fopen)
+FOPEN(fopen64)
+
 PLAIN(DIR *, opendir, NULL, (const char *path), (path), EMFILE, EIO)
 PLAIN(size_t, fwrite, 0, (const void *bytes, size_t size, size_t count, FILE *file), (bytes, size, count, file), ENOSPC, EIO)
-PLAIN(int, fflush, EOF, (FILE *file), (file), ENOSPC, EIO)
+
+EXPORT int fflush(FILE *file) {
+  typedef int (*type)(FILE *);
+  NEXT(type, "fflush")
+  ERRORS(ENOSPC, EIO)
+  MAY_FAIL("fflush", EOF);
+  int done = next(file);
+  if (file) record_content(fileno(file));
+  return done;
+}
 
 typedef int (*fclose_type)(FILE *);
 
 EXPORT int fclose(FILE *file) {
   NEXT(fclose_type, "fclose")
   ERRORS(ENOSPC, EIO)
-  int error = fault_system("fclose", CALLER, errors), result = next(file);
+  int error = fault_system("fclose", CALLER, errors);
+  if (record_is_on() && __fwritable(file)) {
+    ((int (*)(FILE *))fault_next("fflush"))(file);
+    record_content(fileno(file));
+  }
+  int result = next(file);
   if (!error) return result;
   errno = error;
   return EOF;

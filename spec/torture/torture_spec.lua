@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A sample of `make torture`: a few scenarios, with a fault at some of their calls.
+-- A sample of `make torture` and of what `make prove` loses power in: a few scenarios, with a fault at some of their calls.
 
 local env = require "helper.env"
 
@@ -16,16 +16,23 @@ describe("when memory runs out", function()
   end)
   teardown(function() directory:close() end)
 
-  -- Runs scenarios, and fails with what they printed unless all is well.
-  local function tortured(scenarios, modes, stride)
-    local pipe = assert(io.popen(("TORTURE_SCENARIOS='%s' TORTURE_MODES='%s' TORTURE_STRIDE=%d LUA_CPATH='%s/?.so;%s' LD_PRELOAD=%s %s"
-      .. " spec/torture/run.lua 2>&1"):format(scenarios, modes, stride, directory.path, os.getenv "LUA_CPATH", library, env.plain_lua)))
+  -- Runs a program with the preloaded library, and fails with what it printed unless all is well.
+  local function run(settings, name)
+    local pipe = assert(io.popen(("%s LUA_CPATH='%s/?.so;%s' LD_PRELOAD=%s %s spec/torture/%s.lua 2>&1"):format(settings, directory.path,
+      os.getenv "LUA_CPATH", library, env.plain_lua, name)))
     local said = pipe:read("a")
     assert.is_true(pipe:close(), said)
+  end
+  local function tortured(scenarios, modes, stride)
+    run(("TORTURE_SCENARIOS='%s' TORTURE_MODES='%s' TORTURE_STRIDE=%d"):format(scenarios, modes, stride), "run")
   end
 
   it("the loop ends fibers that it can't run, and goes on", function() tortured("loop", "lua-more", 41) end)
   it("a submit is never lost, and never sent again", function() tortured("submit", "lua-more c-more", 149) end)
   it("a download is whole or isn't there", function() tortured("save", "lua-once c-once", 151) end)
+  it("a submit that could not be recorded keeps no other one waiting", function() tortured("submit_idempotent", "lua-once", 109) end)
+  it("after a loss of power, no task is lost, no file is broken, and nothing is paid for twice", function()
+    run("POWER_RUNS=9 POWER_STATES=5", "power_loss")
+  end)
   it("the ledger and the server go on", function() tortured("ledger_accept serve_get", "lua-more c-once", 211) end)
 end)

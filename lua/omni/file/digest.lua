@@ -33,9 +33,9 @@ local function failure(path, message)
   return err.new { code = "io", message = ("can't read %s: %s"):format(path, message) }
 end
 
-local function read(path)
+local function read(path, sync)
   local slot <close> = take_slot() -- luacheck: ignore 211
-  local job <close>, message = core.digest(path)
+  local job <close>, message = core.digest(path, sync)
   if not job then return nil, failure(path, message) end
   pollable.finish(job)
   local found
@@ -47,16 +47,18 @@ end
 ---@class omni.Digest
 ---@field sha256 string  64 hexadecimal digits
 ---@field size integer   bytes
+---@field synced? boolean  with `sync`: whether the bytes are on disk
 ---@field stamp string   the file's stamp (`core.stat`), which stayed the same while the file was read
 
 ---Returns the SHA-256 digest of a file's contents. Follows symbolic links. Stops reading if the fiber is cancelled.
 ---@param path string  a regular file
+---@param sync? boolean  also wait until the file's bytes are on disk
 ---@return omni.Digest|nil
 ---@return omni.Error|nil err  code "io": the file is missing or can't be read, or it changed while it was read
-local function file(path)
+local function file(path, sync)
   options.path(path, "digest.file")
   loop.in_fiber "digest.file"
-  return loop.drive(read, path)
+  return loop.drive(read, path, sync)
 end
 
 return { file = file }

@@ -135,9 +135,10 @@ function Ledger_methods:digest(path)
     self.digests[path] = known
     return known.sha256
   end
-  local found, problem = digest.file(path)
+  -- Remembers only bytes that are on disk: after a power loss, a file may have other bytes with the same stamp.
+  local found, problem = digest.file(path, true)
   if not found then return nil, problem end
-  if os.time() - info.mtime > SETTLED then
+  if found.synced and os.time() - info.mtime > SETTLED then
     self.digests[path] = { stamp = found.stamp, sha256 = found.sha256 }
     self:note("remember_digest", { path = place, stamp = found.stamp, sha256 = found.sha256, size = found.size })
   end

@@ -267,8 +267,9 @@ function DigestJob:close() end
 
 ---Starts computing the SHA-256 of a file.
 ---@param path string  a regular file, or a link to one
+---@param sync? boolean  also wait until the file's bytes are on disk
 ---@return omni.DigestJob|nil
 ---@return string|nil message  why the file can't be read
-function core.digest(path) end
+function core.digest(path, sync) end
 
 return core

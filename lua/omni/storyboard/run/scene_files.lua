@@ -109,8 +109,9 @@ end
 ---@return fun(part: string, path: string): true|nil, string|nil
 local function placer(run, identity)
   return function(part, path)
-    local new, unread = digest.file(part)
+    local new, unread = digest.file(part, true)
     if not new then return nil, unread.message end
+    if not new.synced then return nil, "its bytes can't be written to the disk" end
     local fine, problem = paths.place(part, path, function()
       local sha256 = run.ledger:digest(path)
       return sha256 ~= nil and (sha256 == new.sha256 or run.ledger:row("made_file", { sha256 = sha256 }) ~= nil)
