@@ -2,8 +2,8 @@
 -- Reads a model's input from the command line: from options, from a JSON file, or both. Files in the input become placeholders
 -- (lua/omni/client/placeholder.lua).
 --
--- In a JSON file, {"$file": "keeper.png"} stands for the URL that the file gets when omni uploads it. That path is relative to the JSON
--- file's folder.
+-- In a JSON file, {"$file": "keeper.png"} stands for the URL that the file gets when omni uploads it. Paths in a JSON file are relative to
+-- the JSON file's folder.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Contains the code that all commands that call the service share: options, the client, output as text or JSON, and exit codes.
 --
--- These commands show why they are waiting (view/waits.lua). Otherwise, the commands would be silent for two minutes if the service
+-- All these commands show why they are waiting (view/waits.lua). Otherwise, the commands would be silent for two minutes if the service
 -- couldn't be reached.
 
 local message = require "omni.cli.view.message"

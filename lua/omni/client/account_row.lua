@@ -64,8 +64,8 @@ function Row_methods:look()
   later(self.read, self, ledger)
 end
 
----Reports a pause of this key to the other programs. Their clocks and the ledger's may differ, so this program's pause ends with the
----ledger's.
+---Reports a pause of this key to the other programs. Since this machine's clock and the ledger's clock may differ, the program ends its
+---pause when the ledger's pause ends.
 ---@param seconds number
 function Row_methods:pause(seconds)
   local ledger = open_ledger(self)

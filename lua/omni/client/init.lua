@@ -76,7 +76,7 @@ local function check_ledger(self, what)
     and "one with a sandbox key has one only if you give it the option 'ledger', a path" or "it was opened with ledger = false"), 3)
 end
 
----Submits a task. This costs credits. omni first uploads the files in the input (`omni.file(path)`), and sends the submit at most once.
+---Submits a task. A submit costs credits. omni first uploads the files in the input (`omni.file(path)`), and sends the submit at most once.
 ---omni retries for `retry_for` seconds if the submit was certainly not sent, and for `pause_for` seconds if the service temporarily refuses
 ---the submit (429, 455). The client's ledger records the submit before its first byte is sent, and the task id before `submit` returns. If
 ---omni can't write to the ledger, it sends nothing. If the client has several keys, `submit` uses a key with a free slot, or waits until a
@@ -297,7 +297,7 @@ end
 
 local upload_options = { on_progress = "function", content_type = "string", again = "boolean", timeout = "timeout" }
 
----Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. This costs nothing. omni
+---Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. Uploads cost nothing. omni
 ---uploads the same content only once: for seven days, further calls return the first upload's URL.
 ---@param path string  an image (PNG, JPEG, WebP, GIF), a video (MP4, MOV, WebM, Matroska, OGG) or an audio file (MP3, WAV, OGG, M4A)
 ---@param opts? omni.UploadOptions

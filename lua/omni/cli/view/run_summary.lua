@@ -30,7 +30,7 @@ local function exit_code(summary)
     if count(summary, status) > 0 then return exit_codes[status] end
   end
   if count(summary, "blocked") > 0 then return exit_codes.failed end
-  -- It isn't a failure if the film wasn't cut because of --only.
+  -- If --only prevented the film from being cut, the run still counts as a success.
   local film = summary.film_error
   if film and film.code ~= "film_incomplete" or summary.report_error then return exit_codes.failed end
   return exit_codes.done
