@@ -154,7 +154,8 @@ static void add_range(lua_State *L, exchange *x) {
   if (!fine) no_memory(L, x);
 }
 
-// Raises an error when the client signs its requests and the URL is outside of its store: no other server may get a signature.
+// Raises an error if the client signs its requests and the URL doesn't belong to the client's store, since no other server may receive a
+// signature.
 static void check_covered(lua_State *L, const client *c, const char *url) {
   if (!signing_covers(&c->options.signing, url)) luaL_error(L, "this client sends requests to its store only");
 }
@@ -220,7 +221,7 @@ static bool is_media_type(const char *text) {
   return length > 0 && length < 256;
 }
 
-// Returns the SHA-256 of a request's body at `index`, in hexadecimal digits, or NULL.
+// Returns the string at `index`, which is the SHA-256 digest of a request's body in hexadecimal digits, or NULL.
 static const char *check_sha256(lua_State *L, int index) {
   const char *sha256 = argument_text_or(L, index, NULL);
   luaL_argcheck(L, !sha256 || (strlen(sha256) == 64 && strspn(sha256, "0123456789abcdef") == 64), index, "not a SHA-256");
@@ -238,7 +239,7 @@ static int client_upload(lua_State *L) {
   const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
   exchange *x = new_exchange(L, c, &exchange_upload);
   set_url(L, x, url, "");
-  // libcurl would sign an empty "Expect:", although it doesn't send it
+  // libcurl would sign an empty "Expect:" header, although it doesn't send that header
   bool fine = header_add(&x->own_headers, type_line) && (c->options.signing.url || header_add(&x->own_headers, "Expect:"));
   if (!fine || !signing_add_headers(&c->options.signing, &x->own_headers, sha256)) return no_memory(L, x);
   if ((x->source = upload_open(path))) {
@@ -270,7 +271,7 @@ static int client_post(lua_State *L) {
 }
 
 // request(client, owner, method, url, body|nil, sha256|nil) → exchange, whose result is { status, text, length, etag } for any status.
-// `sha256` is the body's digest. Sends the request without the key; libcurl may send it twice. Follows no redirect.
+// `sha256` is the body's digest. Sends the request without the API key; libcurl may send the request twice. Follows no redirect.
 static int client_request(lua_State *L) {
   client *c = client_check(L);
   static const char *const methods[] = {"HEAD", "GET", "POST", "PUT", "DELETE", NULL};

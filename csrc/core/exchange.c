@@ -60,7 +60,8 @@ const char *exchange_header(const exchange *x, const char *name) {
 }
 
 const char *exchange_redirect(const exchange *x) {
-  if (!x->options || x->options->signing.url) return NULL; // no other server may get a signature
+  // a signed request follows no redirect, since no other server may receive a signature
+  if (!x->options || x->options->signing.url) return NULL;
   bool redirect = x->status == 301 || x->status == 302 || x->status == 307 || x->status == 308 || (x->status == 303 && x->file);
   return redirect ? exchange_header(x, "Location") : NULL;
 }

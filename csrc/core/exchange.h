@@ -30,7 +30,7 @@ typedef struct {
   bool costs;  // such an exchange may cost credits, so a failure reports whether the request was sent
   bool timed;  // `timeout` limits the whole exchange; for other kinds, lua/omni/client/media_request.lua detects stalled transfers
   bool varies; // libcurl's options must be set again for each exchange
-  bool repeatable; // a request with a body may be sent twice: libcurl may use an old connection, and send the request again
+  bool repeatable; // whether a request with a body may be sent twice, in case an idle connection breaks when libcurl uses it again
   size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body
   bool (*set_options)(CURL *easy, const client_options *o); // sets the options of this kind only; returns false when memory runs out
   bool (*push_result)(lua_State *L, exchange *x);           // pushes the result, or pushes a failure and returns false
@@ -114,8 +114,8 @@ bool exchange_push_request(lua_State *L, exchange *x);
 // Returns a response header's value (the last one if the header is repeated), or NULL if there is no such header. The result is valid until
 // the exchange's transfer runs again.
 const char *exchange_header(const exchange *x, const char *name);
-// Returns the response's Location header if the exchange may follow the redirect; otherwise returns NULL. A client that signs
-// its requests follows no redirect. A 303 redirects a download, but not an upload, since RFC 9110 allows only a GET after a 303.
+// Returns the response's Location header if the exchange may follow the redirect; otherwise returns NULL. A client that signs its requests
+// doesn't follow redirects. A 303 redirects a download, but not an upload, since RFC 9110 allows only a GET after a 303.
 const char *exchange_redirect(const exchange *x);
 // Returns the ETag or Last-Modified that identifies the downloaded file, or NULL.
 const char *exchange_validator(const exchange *x);

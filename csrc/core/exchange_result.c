@@ -137,8 +137,8 @@ bool exchange_push_submit(lua_State *L, exchange *x) {
   return false;
 }
 
-// Fills the task table at index 2, or a new table. Stores the response's text in the task's field `answer`, from which the field `raw` is
-// decoded later.
+// Fills in the task table at index 2 or, if there is none, a new table. Stores the response's text in the task's field `answer`, from which
+// the field `raw` is decoded later.
 bool exchange_push_query(lua_State *L, exchange *x) {
   json_document d;
   uint32_t data;
@@ -253,7 +253,7 @@ bool exchange_push_post(lua_State *L, exchange *x) {
   return true;
 }
 
-// Pushes any complete response: its status, its body, and the headers that describe an object.
+// Pushes a table for any complete response: the HTTP status, the body, and the headers that describe the stored object.
 bool exchange_push_request(lua_State *L, exchange *x) {
   if (x->outcome != CURLE_OK) return push_network_failure(L, x);
   curl_off_t length = -1;

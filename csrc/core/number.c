@@ -2,9 +2,9 @@
 // Writes and reads numbers in the same way in every locale.
 //
 // A program that uses omni may set a locale with a decimal comma at any time. C's printf and strtod, and therefore Lua and lua-cjson, then
-// write 0,5 instead of 0.5, and read [1,2] as one number. So omni sets the thread's locale to "C" while it calls Lua's number functions or
-// lua-cjson. In addition, lua-cjson remembers the decimal point of the locale in which its last instance was created, and expects that
-// character in numbers. So omni passes only numbers without a decimal point to lua-cjson.
+// write 0,5 instead of 0.5, and read [1,2] as one number. Therefore, omni sets the thread's locale to "C" while it calls Lua's number
+// functions or lua-cjson. In addition, lua-cjson remembers the decimal point of the locale in which its last instance was created, and
+// expects that character in numbers. Therefore, omni passes only numbers without a decimal point to lua-cjson.
 #include "core/number.h"
 
 #include <lauxlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Runs the exchanges of one client on one libcurl multi handle.
+// Runs one client's exchanges on one libcurl multi handle.
 #include "core/pool.h"
 
 #include <errno.h>
@@ -18,8 +18,8 @@ enum { MAX_EVENTS = 64, MAX_KEPT_BODY = 64 * 1024 };
 #define LOOK_DELAY 0.01 // seconds between two checks of sockets that may not be in the poll set
 
 // One of libcurl's sockets. A socket that omni opened stays in the poll set even while it is idle, which saves a system call per transfer.
-// The function on_close removes such a socket. A socket that libcurl opened is removed from the poll set as soon as libcurl stops polling
-// it.
+// The function on_close removes a socket that omni opened from the poll set. A socket that libcurl opened is removed from the poll set as
+// soon as libcurl stops polling it.
 typedef struct watched_fd {
   unsigned char registered, wanted;
   bool ours;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The exchanges of one client, on one libcurl multi handle. Uses no Lua.
+// One client's exchanges, which share one libcurl multi handle. Uses no Lua.
 #ifndef OMNI_POOL_H
 #define OMNI_POOL_H
 

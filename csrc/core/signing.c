@@ -8,7 +8,7 @@
 
 #include "core/client_options.h"
 
-static const char empty_body[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"; // the SHA-256 of no bytes
+static const char empty_body[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"; // the SHA-256 digest of an empty body
 
 // Frees a string that may contain a secret.
 static void wipe(char *text) {
@@ -22,7 +22,7 @@ static char *required(lua_State *L, const char *name) {
   return text;
 }
 
-// Puts text before and after a string, unless the string is NULL. Returns false when memory runs out.
+// Adds text before and after a string, unless the string is NULL. Returns false when memory runs out.
 static bool surround(char **text, const char *before, const char *after) {
   char *old = *text;
   if (!old) return true;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Signs the requests of a client for an object store, with AWS Signature Version 4. libcurl computes the signatures.
+// Signs a client's requests to an object store with AWS Signature Version 4. libcurl computes the signatures.
 #ifndef OMNI_SIGNING_H
 #define OMNI_SIGNING_H
 
@@ -9,23 +9,25 @@
 
 // A client with these options signs all its requests, and sends requests to `url` only.
 typedef struct {
-  char *url;   // the beginning of every URL that the client may use, "https://s3.eu-west-1.amazonaws.com/bucket/"; NULL: no signatures
+  // the prefix of every URL that the client may use, such as "https://s3.eu-west-1.amazonaws.com/bucket/"; NULL: no signatures
+  char *url;
   char *scope; // CURLOPT_AWS_SIGV4's value, "aws:amz:eu-west-1:s3"
   char *access_key, *secret_key;
-  char *token; // the header line of a session token, or NULL
+  char *token; // the header line that contains the session token, or NULL
 } signing_options;
 
-// Fills a zeroed struct from the options sign_url, sign_region, sign_access_key, sign_secret_key and sign_token of the table at index 1.
-// Raises an error for an invalid option; the message never shows a secret. Call signing_free also after an error.
+// Fills a zeroed struct from the options sign_url, sign_region, sign_access_key, sign_secret_key and sign_token in the table at index 1.
+// Raises an error for an invalid option; the message never shows a secret. Call signing_free even after an error.
 void signing_read(lua_State *L, signing_options *s);
-// Wipes the secrets and frees everything. Idempotent.
+// Wipes the secrets and frees the options' memory. Idempotent.
 void signing_free(signing_options *s);
 
-// Returns whether the client may send a request to this URL: false if the client signs its requests and the URL is elsewhere.
+// Returns whether the client may send a request to this URL. Returns false if the client signs its requests and the URL doesn't begin with
+// `url`.
 bool signing_covers(const signing_options *s, const char *url);
-// Makes a handle sign its requests, if the client signs its requests. Returns false when memory runs out.
+// Makes a libcurl handle sign its requests, if these options contain a `url`. Returns false when memory runs out.
 bool signing_set(CURL *easy, const signing_options *s);
-// Appends the header lines that a signed request needs. `sha256` is the digest of the request's body; NULL means an empty body. Does
+// Appends the header lines that a signed request needs. `sha256` is the digest of the request's body; NULL means an empty body. Adds
 // nothing if the client doesn't sign its requests. Returns false when memory runs out.
 bool signing_add_headers(const signing_options *s, struct curl_slist **headers, const char *sha256);
 

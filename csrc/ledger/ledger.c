@@ -36,8 +36,8 @@ static ledger *check_open(lua_State *L) {
 
 // --- requests in Lua
 
-// Pushes a userdata that frees the request stored in it. So the code after push_box can safely raise an error, or run finalizers that use
-// this ledger.
+// Pushes a userdata that frees the request stored in it. The code after push_box can therefore safely raise an error, or run finalizers
+// that use this ledger.
 static request **push_box(lua_State *L) {
   request **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;

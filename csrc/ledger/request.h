@@ -20,7 +20,7 @@ typedef struct request {
 
 request *request_new(int verb);
 void request_free(request *r); // accepts NULL
-// Returns the value of a parameter, or NULL.
+// Returns the value of a parameter, or NULL if the request has no such parameter.
 const value *request_parameter(const request *r, const char *name);
 // Sets the failure to "the ledger NAME " and the formatted text. Returns false.
 __attribute__((format(printf, 3, 4))) bool request_fail(request *r, const char *name, const char *format, ...);

@@ -234,7 +234,7 @@ static PGresult *session_row(database *d, request *r) {
   return result;
 }
 
-// Opens a new session, or opens the former session again. Then finds out whether the verb whose connection was lost has been committed.
+// Opens a new session, or opens the former session again. Also finds out whether the verb whose connection was lost has been committed.
 static bool take_session(database *d, request *r) {
   bool is_new = d->session == 0;
   if (!lock_session(d, r, is_new)) {

@@ -60,7 +60,7 @@ static bool make(database *d, int which) {
   return made;
 }
 
-// Lists the statements of a verb's transaction. Returns the number of statements, or 0 if memory runs out.
+// Lists the statements in a verb's transaction. Returns the number of statements, or 0 if memory runs out.
 static int list(database *d, const request *r, int which[4]) {
   int count = 0, verb = r->verb;
   bool checks_limits = verb == VERB_intend || verb == VERB_retry || verb == VERB_adopt || verb == VERB_adopt_lost;

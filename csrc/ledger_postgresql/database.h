@@ -36,7 +36,7 @@ struct database {
   int64_t session;   // 0: never connected
   int64_t last_verb; // the number of the last verb that was counted
   int64_t last_committed; // the number of the last verb that is known to be committed
-  bool in_copy;      // between begin_copy and end_copy, which form one transaction
+  bool in_copy;      // whether a copy is in progress; all verbs from begin_copy to end_copy form one transaction
   double lost_at;    // the time when the database was first found to be unreachable; 0: it is reachable
   struct {
     int64_t verb; // 0: none

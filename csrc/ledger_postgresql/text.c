@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "ledger_postgresql/text.h"
 
-// Returns the number of bytes of the valid UTF-8 character at `at`, or 0.
+// Returns the length in bytes of the UTF-8 character at `at`, or 0 if the character is invalid.
 static size_t character(const unsigned char *at, size_t left) {
   if (at[0] < 0x80) return 1;
   size_t length = at[0] >= 0xF0 ? 4 : at[0] >= 0xE0 ? 3 : 2;

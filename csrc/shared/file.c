@@ -9,7 +9,7 @@
 
 #include "shared/descriptor.h"
 
-// Returns whether the file is a regular file; otherwise sets errno.
+// Returns whether the file is a regular file; if it isn't, sets errno.
 static bool is_regular(const struct stat *info) {
   if (S_ISREG(info->st_mode)) return true;
   errno = S_ISDIR(info->st_mode) ? EISDIR : S_ISLNK(info->st_mode) ? ELOOP : EINVAL;
