@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- A key's row in the client's ledger, through which all programs that share the ledger share the key's rate, its pauses, and whether the
--- service refuses the key. If the ledger fails, each program keeps to what it knows itself.
+-- Represents an API key's row in the client's ledger. Through this row, all programs that share the ledger share the key's rate, its
+-- pauses, and whether the service refuses the key. If the ledger fails, each program relies on its own state.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
 
-local LOOK_EVERY <const> = 1 -- seconds between two reads of the row, while the key's requests start
-local LONGEST <const> = 600  -- seconds: after a longer pause than this, each program asks the service itself
+local LOOK_EVERY <const> = 1 -- seconds between reads of the row while the key's requests are starting
+local LONGEST <const> = 600  -- seconds; if a pause is longer, each program tries a request after this time
 local TRY_AGAIN <const> = 30 -- seconds until the next attempt after the ledger has failed
 
 ---@class omni.AccountRow
@@ -17,7 +17,7 @@ local TRY_AGAIN <const> = 30 -- seconds until the next attempt after the ledger 
 local Row_methods = {}
 local Row_mt = { __name = "omni.account_row", __index = Row_methods }
 
--- Runs a verb on the key's row. Returns its row, or nil if there is none or the ledger fails.
+-- Runs a verb on the key's row. Returns the row that the verb returns, or nil if there is none or the ledger fails.
 local function ask(self, ledger, verb, params)
   params.account = self.key.account
   local row, problem = ledger:row(verb, params)
@@ -25,7 +25,7 @@ local function ask(self, ledger, verb, params)
   return row
 end
 
--- Returns the client's ledger if it is open and works.
+-- Returns the client's ledger if it is open and working.
 local function open_ledger(self)
   return core.now() >= self.failed_until and self.key.client.own_ledger or nil
 end
@@ -35,14 +35,14 @@ local function later(...)
   pcall(loop.background, ...)
 end
 
----Returns whether programs share the key's rate.
+---Returns whether this program shares the key's rate with other programs.
 ---@return boolean
 function Row_methods:is_shared()
   return core.now() >= self.failed_until and self.key.client:existing_ledger() ~= nil
 end
 
----Reads the row, and joins the pauses of other programs. Stops using the key if another program has found that it can't be used, unless
----that was before this program began, since a person may have corrected it since then.
+---Reads the row, and joins the pauses of other programs. Stops using the key if another program has found that the key can't be used.
+---Ignores this if it happened before this program started, since a person may have corrected the problem since then.
 ---@param ledger omni.Ledger
 function Row_methods:read(ledger)
   local key = self.key
@@ -64,7 +64,7 @@ function Row_methods:look()
   later(self.read, self, ledger)
 end
 
----Reports a pause of this key to the other programs. Since this machine's clock and the ledger's clock may differ, the program ends its
+---Reports to other programs that this key is paused. Since this machine's clock and the ledger's clock may differ, the program ends its
 ---pause when the ledger's pause ends.
 ---@param seconds number
 function Row_methods:pause(seconds)
@@ -85,7 +85,7 @@ function Row_methods:disable(failure)
   end
 end
 
----Reserves the start of a request. Waits for the ledger.
+---Reserves the start time of a request. Waits for the ledger.
 ---@param interval number  seconds between two starts
 ---@return number|nil wait  seconds until the start; nil: the ledger failed, or there is none
 function Row_methods:reserve_start(interval)

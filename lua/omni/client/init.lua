@@ -103,7 +103,7 @@ function Client_methods:submit(input, opts)
   return err.from("client:submit", nil, submits.timeout_error(limited.stop, problem))
 end
 
--- Returns a handle for a task. `name` is the public function, for messages.
+-- Returns a handle for a task. `name` is the public function's name, for error messages.
 local function task_of(self, id, name)
   if self.closed then return nil, closed_error(name) end
   if not core.is_task_id(id) then

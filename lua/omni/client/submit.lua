@@ -156,7 +156,7 @@ function Submit_methods:try_once(key, timeout)
   params.account, params.in_flight = key.account, key.limit
   local intended, problem = self:record_intent()
   if not intended then
-    problem.retry, problem.sent = problem.retry == true, "no" -- may retry if only a pause forbids the attempt
+    problem.retry, problem.sent = problem.retry == true, "no" -- omni may retry if only a pause forbids the attempt
     return nil, problem
   end
   local request <close> = key.transport:observe "submit" -- stays open until the outcome is on disk; closing it reports the request's end
@@ -252,7 +252,7 @@ end
 -- Seconds before each new attempt to record a task id, because the disk may be full, or memory short, only for a moment.
 local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
 
-local RECORD_LATER <const>, LATEST <const> = 4, 60 -- seconds before the first, and between two later attempts in the background
+local RECORD_LATER <const>, LATEST <const> = 4, 60 -- first and longest pause between background attempts, in seconds
 
 ---Tries to record the last outcome again in the background, until recording succeeds or the client is closed.
 ---@param verb string
@@ -382,7 +382,7 @@ end
 -- Ends a submit. Runs when a submit request ends. If the submit still owns its row, then the fiber was cancelled or memory ran out, either
 -- before the POST request began or before the outcome was recorded.
 function Submit_mt:__close()
-  if self.row and not self.recording then self.ledger.sending[self.row] = nil end -- verbs noted below run before `settle_abandoned`
+  if self.row and not self.recording then self.ledger.sending[self.row] = nil end -- verbs queued below run before `settle_abandoned`
   if not self.owns_row then return end
   self.key:own_row(self.ledger, self.row, nil)
   if self.recorded then return end

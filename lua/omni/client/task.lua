@@ -79,7 +79,7 @@ local function fail(self, failure)
   return err.from("task:await", nil, err.public(failure, self.id))
 end
 
--- Queries a task now. `name` is the public function, for messages.
+-- Queries a task now. `name` is the public function's name, for error messages.
 local function refresh(self, seconds, name)
   local answered, failure = timeouts.call(seconds, name, retry.persist, self.client, queries.query, self)
   if answered then return with_warning(self) end
@@ -219,7 +219,8 @@ local function accept_any(head)
   return head == "" and accept_media(head) or nil
 end
 
--- Gets the file from the client's store, if the ledger knows its digest and the store has it. Returns its size, or nil.
+-- Copies the file from the client's store, if the ledger contains the file's digest and the store has the file. Returns the file's size, or
+-- nil.
 local function from_store(self, index, path, opts)
   local store = self.client.store
   local known = store and task_rows.known_file(self.client, self, index)

@@ -94,7 +94,7 @@ function checks.ledger(shared, report)
   report("problem", ("can't create the ledger %s: %s"):format(path, why), "set OMNI_LEDGER, or give --ledger PATH")
 end
 
----Checks that the store can be written and read, if there is one.
+---If a store is configured, checks that omni can write to it and read from it.
 ---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function checks.store(shared, report)
