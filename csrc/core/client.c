@@ -257,6 +257,15 @@ static int exchange_discard(lua_State *L) {
   return 0;
 }
 
+// header(exchange, name) → the value of a header of a finished exchange's response, or nil
+static int exchange_get_header(lua_State *L) {
+  exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  const char *name = luaL_checkstring(L, 2);
+  if (x->state != DONE && x->state != REPORTED) return luaL_error(L, "the exchange is still running, or closed");
+  lua_pushstring(L, exchange_header(x, name));
+  return 1;
+}
+
 // sends(exchange) → how often libcurl was about to send a submit; omni stops every attempt after the first
 static int exchange_sends(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
@@ -284,7 +293,7 @@ static const luaL_Reg client_methods[] = {{"pollfd", client_pollfd},   {"timeout
 
 static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"done", exchange_done},   {"progress", exchange_progress},
                                             {"head", exchange_head},       {"keep", exchange_keep},   {"discard", exchange_discard},
-                                            {"stamp", exchange_stamp},
+                                            {"stamp", exchange_stamp},     {"header", exchange_get_header},
                                             {"sends", exchange_sends},   {"close", exchange_close}, {"__close", exchange_close},
                                             {NULL, NULL}};
 

@@ -221,20 +221,23 @@ static bool is_media_type(const char *text) {
   return length > 0 && length < 256;
 }
 
-// Returns the string at `index`, which is the SHA-256 digest of a request's body in hexadecimal digits, or NULL.
+// Returns the string at `index`, which is the SHA-256 digest of a request's body in hexadecimal digits, "UNSIGNED-PAYLOAD", or NULL.
 static const char *check_sha256(lua_State *L, int index) {
   const char *sha256 = argument_text_or(L, index, NULL);
-  luaL_argcheck(L, !sha256 || (strlen(sha256) == 64 && strspn(sha256, "0123456789abcdef") == 64), index, "not a SHA-256");
+  bool is_digest = sha256 && strlen(sha256) == 64 && strspn(sha256, "0123456789abcdef") == 64;
+  luaL_argcheck(L, !sha256 || is_digest || strcmp(sha256, "UNSIGNED-PAYLOAD") == 0, index, "not a SHA-256");
   return sha256;
 }
 
-// upload(client, owner, url, path, content_type, sha256|nil) → exchange, or nil and a failure
-// The exchange's result is the file's size. Sends the file in a PUT request without the API key. A client that signs its requests needs the
-// file's digest. A caller can safely repeat an upload.
+// upload(client, owner, url, path, content_type, sha256|nil, first|nil, length|nil) → exchange, or nil and a failure
+// The exchange's result is the number of bytes sent: the whole file, or `length` bytes from the offset `first`. Sends them in a PUT request
+// without the API key. A client that signs its requests needs the bytes' digest. A caller can safely repeat an upload.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4), *type = argument_text(L, 5), *sha256 = check_sha256(L, 6);
+  lua_Integer first = luaL_optinteger(L, 7, 0), length = luaL_optinteger(L, 8, -1);
   luaL_argcheck(L, is_media_type(type), 5, "not a media type");
+  luaL_argcheck(L, first >= 0, 7, "must be 0 or more");
   if (push_if_refused(L, c, url)) return 2;
   const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
   exchange *x = new_exchange(L, c, &exchange_upload);
@@ -242,7 +245,7 @@ static int client_upload(lua_State *L) {
   // libcurl would sign an empty "Expect:" header, although it doesn't send that header
   bool fine = header_add(&x->own_headers, type_line) && (c->options.signing.url || header_add(&x->own_headers, "Expect:"));
   if (!fine || !signing_add_headers(&c->options.signing, &x->own_headers, sha256)) return no_memory(L, x);
-  if ((x->source = upload_open(path))) {
+  if ((x->source = upload_open(path, first, length))) {
     x->total = upload_size(x->source);
     return start(c, x);
   }

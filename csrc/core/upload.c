@@ -11,17 +11,20 @@
 
 struct upload {
   int fd;
-  int64_t size, offset;
+  int64_t whole, first;  // the file's size; where the bytes to be sent begin
+  int64_t size, offset; // how many bytes are to be sent; how many were read
   struct timespec modified;
 };
 
-upload *upload_open(const char *path) {
+upload *upload_open(const char *path, int64_t first, int64_t length) {
   upload *file = calloc(1, sizeof *file);
   if (!file) return NULL;
   struct stat info;
   if ((file->fd = file_open(path, O_RDONLY, 0, &info)) >= 0) {
-    file->size = info.st_size, file->modified = info.st_mtim;
-    return file;
+    file->whole = info.st_size, file->modified = info.st_mtim;
+    file->first = first, file->size = length < 0 ? info.st_size - first : length;
+    if (file->size >= 0 && first <= info.st_size - file->size) return file;
+    errno = ESTALE;
   }
   int error = errno;
   upload_close(file);
@@ -39,7 +42,7 @@ int64_t upload_offset(const upload *file) {
 
 static bool unchanged(const upload *file) {
   struct stat now;
-  return fstat(file->fd, &now) == 0 && now.st_size == file->size && now.st_mtim.tv_sec == file->modified.tv_sec &&
+  return fstat(file->fd, &now) == 0 && now.st_size == file->whole && now.st_mtim.tv_sec == file->modified.tv_sec &&
          now.st_mtim.tv_nsec == file->modified.tv_nsec;
 }
 
@@ -47,7 +50,7 @@ ssize_t upload_read(upload *file, void *to, size_t room) {
   int64_t left = file->size - file->offset;
   if (left == 0) return 0;
   if ((int64_t)room > left) room = (size_t)left;
-  ssize_t got = file_read_at(file->fd, to, room, file->offset);
+  ssize_t got = file_read_at(file->fd, to, room, file->first + file->offset);
   if (got < 0) return -1;
   if (got == 0 || (got == left && !unchanged(file))) return errno = ESTALE, -1;
   file->offset += got;

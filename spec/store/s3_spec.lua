@@ -109,6 +109,45 @@ describe("a store in S3", function()
     assert.is_true(server:requests "PUT"[4].body == BODY)
   end)
 
+  -- The answer to a request of a multipart upload with this part of a URL.
+  local function large(target, method, ...) return { method = method, target = target, turns = { ... } } end
+  local begun <const> = { hostile.answer("200 OK", "<Result><UploadId>id/1</UploadId></Result>") }
+  local function tagged(tag) return { hostile.answer("200 OK", "", { "ETag: " .. tag }) } end
+
+  local function put_large(last)
+    server:script {
+      large("uploads=", "POST", begun),
+      large("partNumber=2&", "PUT", { hostile.discard(1000), hostile.reset(), early = true }, tagged '"two"'),
+      large("partNumber=", "PUT", tagged '"o<ne"'), large("uploadId=id%2F1", "POST", last),
+      large("uploadId=id%2F1", "DELETE", { hostile.answer("204 No Content", "") }), { method = "HEAD", target = "/", turns = { missing } },
+    }
+    local path = env.write(directory:file "clip", BODY)
+    local fine, problem
+    open(function(store)
+      store.backend.single_most, store.backend.part_bytes = 50000, 60000
+      fine, problem = store:put(path)
+    end, patient)
+    return fine, problem
+  end
+
+  it("gets a large file in parts, and only a part that failed again", function()
+    assert(put_large { hostile.answer("200 OK", "<CompleteMultipartUploadResult/>") })
+    local puts, posts = server:requests "PUT", server:requests "POST"
+    assert.same({ 60000, 40000 }, { #puts[1].body, #puts[3].body })
+    assert.is_true(puts[1].body .. puts[3].body == BODY)
+    assert.equal("UNSIGNED-PAYLOAD", puts[1].headers["x-amz-content-sha256"])
+    assert.equal('<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"o&lt;ne"</ETag></Part><Part><PartNumber>2</PartNumber>'
+      .. '<ETag>"two"</ETag></Part></CompleteMultipartUpload>', posts[#posts].body)
+    assert.equal(0, #server:requests "DELETE")
+  end)
+
+  it("that can't join the parts of a large file gives an error, and is told to forget the parts", function()
+    local fine, problem = put_large { hostile.answer("200 OK", error_body("InvalidPart", "no such part")) }
+    assert.is_nil(fine)
+    assert.matches("no such part %(InvalidPart%)$", problem.message)
+    assert.equal(1, #server:requests "DELETE")
+  end)
+
   for code, row in pairs {
     SignatureDoesNotMatch = { "403 Forbidden", "correct the access key and its secret %(AWS_ACCESS_KEY_ID%)" },
     InvalidAccessKeyId = { "403 Forbidden", "correct the access key" }, AccessDenied = { "403 Forbidden", "s3:PutObject" },
@@ -201,6 +240,16 @@ describe("a real S3 server", function()
       assert.is_true(store:has(sha256, #body))
       assert.equal(#body, (assert(store:get(sha256, #body, directory:file "copy", {}))))
       assert.is_true(env.read(directory:file "copy") == body)
+    end)
+    open({}, function(store)
+      local large, digits = directory:file "large", {}
+      for i = 1, 700000 do digits[i] = ("%010d"):format(i) end
+      body = env.read(env.write(large, table.concat(digits)))
+      store.backend.single_most, store.backend.part_bytes = 1 << 20, (5 << 20) + 1
+      assert(store:put(large))
+      sha256 = core.sha256(body)
+      assert.equal(#body, (assert(store:get(sha256, #body, directory:file "large copy", {}))))
+      assert.is_true(env.read(directory:file "large copy") == body)
     end)
     open({ AWS_SECRET_ACCESS_KEY = SECRET }, function(store)
       local _, problem = store:check()

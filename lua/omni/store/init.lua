@@ -53,7 +53,7 @@ function Store_methods:put(path, sha256)
   if there then return true end
   if problem and problem.status ~= FORBIDDEN then return nil, problem end
   local fine
-  fine, problem = self.backend:put(path, found.sha256)
+  fine, problem = self.backend:put(path, found.sha256, found.size)
   if fine then self.wrong[found.sha256] = nil end
   return fine, problem
 end

@@ -11,6 +11,8 @@ local retry = require "omni.client.retry"
 local transports = require "omni.http.transport"
 
 local TYPE <const> = "application/octet-stream"
+local MEBIBYTE <const> = 1 << 20
+local MAX_PARTS <const> = 9000 -- S3 allows 10,000
 local CHECK_FOR <const> = 10 -- seconds for which `check` retries, since a person may be waiting
 
 -- What to do about S3's error codes.
@@ -31,6 +33,8 @@ local temporary <const> = { InternalError = true, RequestTimeout = true, Service
 ---@field base_url string  the URL of the bucket's prefix, with a slash at its end
 ---@field client omni.Client
 ---@field retry_for number
+---@field single_most integer  bytes: the size of the largest file that is sent as a whole (S3 allows 5 GiB)
+---@field part_bytes integer   the size of a part of a larger file
 ---@field key_from string  the name of the variable or of the file that has the access key
 local S3_methods = {}
 local S3_mt = { __name = "omni.store.s3", __index = S3_methods }
@@ -81,31 +85,76 @@ end
 
 -- --- objects
 
-local FOUND <const> = { [200] = true, [404] = true }
+local found <const>, ok <const>, forgotten <const> = { [200] = true, [404] = true }, { [200] = true }, { [204] = true, [404] = true }
 
 ---Returns the size of an object, or nil if the store doesn't have the object.
 ---@param sha256 string
 ---@return integer|nil
 ---@return omni.Error|nil
 function S3_methods:size(sha256)
-  local answer, problem = request(self, FOUND, "HEAD", url_of(self, sha256))
+  local answer, problem = request(self, found, "HEAD", url_of(self, sha256))
   if not answer then return nil, problem end
   return answer.status == 200 and answer.length or nil
 end
 
-local function result_of(exchange) return exchange:result() end
-
----Puts a file into the store. The server checks the digest.
----@param path string
----@param sha256 string  the file's digest
----@return true|nil
----@return omni.Error|nil
-function S3_methods:put(path, sha256)
+-- Puts a file, or a part of a file, and retries. Returns the ETag.
+local function put_bytes(self, url, path, sha256, first, length)
   return retry.persist(self, function()
-    local bytes, failure = media_request.send(self, nil, result_of, "upload", url_of(self, sha256), path, TYPE, sha256)
-    if bytes then return true end
+    local tag
+    local function finish(exchange)
+      local bytes, failure = exchange:result()
+      if bytes then tag = exchange:header "ETag" end
+      return bytes, failure
+    end
+    local bytes, failure = media_request.send(self, nil, finish, "upload", url, path, TYPE, sha256, first, length)
+    if bytes then return tag or "" end
     return nil, failure_of(self, failure.status, failure.message, failure)
   end)
+end
+
+-- Sends the parts of a file. Returns the XML text that lists them.
+local function put_parts(self, url, query, path, size)
+  local part_bytes, parts = math.max(self.part_bytes, size // MAX_PARTS + 1), {}
+  for first = 0, size - 1, part_bytes do
+    local number = #parts + 1
+    local tag, problem = put_bytes(self, ("%s?partNumber=%d&%s"):format(url, number, query), path, "UNSIGNED-PAYLOAD", first,
+      math.min(part_bytes, size - first))
+    if not tag then return nil, problem end
+    tag = tag:gsub("[&<>]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" })
+    parts[number] = ("<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>"):format(number, tag)
+  end
+  return "<CompleteMultipartUpload>" .. table.concat(parts) .. "</CompleteMultipartUpload>"
+end
+
+-- Puts a large file in several parts. If a part fails, only that part is sent again. If the upload fails, tells the server to forget the
+-- parts.
+local function put_large(self, url, path, size)
+  local begun, problem = request(self, ok, "POST", url .. "?uploads=", "")
+  if not begun then return nil, problem end
+  local id = begun.text:match "<UploadId>([^<]+)</UploadId>" or ""
+  local query = "uploadId=" .. id:gsub("[^%w._~-]", function(byte) return ("%%%02X"):format(byte:byte()) end)
+  local list, done
+  list, problem = put_parts(self, url, query, path, size)
+  if list then done, problem = request(self, ok, "POST", url .. "?" .. query, list) end
+  -- S3 may report an error with the status 200.
+  if done and not done.text:find "<Error>" then return true end
+  problem = problem or err.public(failure_of(self, nil, done.text))
+  request(self, forgotten, "DELETE", url .. "?" .. query)
+  return nil, problem
+end
+
+---Puts a file into the store. If the server gets the file as a whole, it checks the digest.
+---@param path string
+---@param sha256 string  the file's digest
+---@param size integer
+---@return true|nil
+---@return omni.Error|nil
+function S3_methods:put(path, sha256, size)
+  local url = url_of(self, sha256)
+  if size > self.single_most then return put_large(self, url, path, size) end
+  local tag, problem = put_bytes(self, url, path, sha256)
+  if not tag then return nil, problem end
+  return true
 end
 
 ---Downloads an object to a local path, once `accept` has accepted the downloaded file.
@@ -121,8 +170,6 @@ function S3_methods:get(sha256, path, given)
   if bytes or problem.code == "store_failed" then return bytes, problem end
   return nil, err.public(failure_of(self, problem.status, problem.message, problem))
 end
-
-local ok <const> = { [200] = true }
 
 ---Writes an object with this content, and reads it again.
 ---@param content string
@@ -160,6 +207,7 @@ local function open(name, client)
   if not fine then return nil, err.new { code = "store_failed", message = "the store can't be used: " .. http } end
   return setmetatable({
     address = name, base_url = base_url, client = client, retry_for = client.retry_for, key_from = settings.from,
+    single_most = 128 * MEBIBYTE, part_bytes = 64 * MEBIBYTE,
     transport = transports.new(http, { connections = client.connections, timeout = client.timeout, events = client.events }),
   }, S3_mt)
 end

@@ -69,6 +69,10 @@ function Exchange:stamp() end
 ---Returns how many times libcurl was about to send a request with a body. omni stops every attempt after the first.
 ---@return integer
 function Exchange:sends() end
+---Returns the value of a header of a finished exchange's response.
+---@param name string
+---@return string|nil
+function Exchange:header(name) end
 ---Aborts the exchange if it is still running, and frees it. Idempotent. A `<close>` variable also closes an exchange.
 function Exchange:close() end
 
@@ -108,10 +112,12 @@ function Http:download(owner, url, path, offset, stamp, validator, total) end
 ---@param url string
 ---@param path string          a regular file; omni sends its current size
 ---@param content_type string
----@param sha256? string       the file's digest, which a client that signs its requests needs
+---@param sha256? string       the bytes' digest, or "UNSIGNED-PAYLOAD"; a client that signs its requests needs it
+---@param first? integer       the offset of the first byte to send (default 0)
+---@param length? integer      how many bytes to send (default: up to the end)
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil    "io": the file can't be read; "url_refused"
-function Http:upload(owner, url, path, content_type, sha256) end
+function Http:upload(owner, url, path, content_type, sha256, first, length) end
 ---Sends a request to any server, without the key. libcurl may send it twice. Doesn't follow a redirect. A response with any status is a
 ---result: { status, text, length, etag }.
 ---@param owner any
