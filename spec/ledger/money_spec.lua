@@ -7,6 +7,7 @@ local specs <const> = {
   "spec/storyboard/run/paid_once_spec.lua", -- a success is final
   "spec/storyboard/run/paid_once_property_spec.lua", -- the same, in random histories
   "spec/e2e/together_spec.lua", -- two runs at once, budgets
+  "spec/store/store_spec.lua", -- several machines share clips
 }
 
 describe("with a ledger in PostgreSQL", function()

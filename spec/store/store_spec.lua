@@ -160,6 +160,23 @@ for _, kind in ipairs(kinds) do
       end)
     end)
 
+    it("serves two machines that run one board at the same time: each scene is paid for once", function()
+      with_service(function(service, room)
+        local board, fibers, summaries = fickle.board({}, "dusk", "noon", "dawn"), {}, {}
+        for i = 1, 2 do
+          fibers[i] = omni.spawn(function()
+            summaries[i] = assert(service:run(board, { directory = service.directory .. i }, room.options))
+          end)
+        end
+        omni.join(table.unpack(fibers))
+        assert.equal(3, #service.submits)
+        for i = 1, 2 do
+          for _, scene in ipairs(summaries[i].scenes) do assert.is_string(env.read(scene.file)) end
+        end
+        assert.same({ 1, {} }, { #objects(), room.warnings })
+      end)
+    end)
+
     it("gets the files that an application saves, and gives them back", function()
       with_service(function(service, room)
         local client <close> = service:client(room.options)

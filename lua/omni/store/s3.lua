@@ -196,6 +196,9 @@ function S3_methods:close() self.transport:close() end
 local function open(name, client)
   local settings, problem = aws_settings.find()
   if not settings then return nil, problem end
+  if settings.endpoint:find "^http://" and not core.is_loopback(settings.endpoint) then
+    client:warn "the store's endpoint is plain http: files cross the network unencrypted"
+  end
   local bucket, prefix = addresses.split(name)
   local base_url = ("%s/%s/%s"):format(settings.endpoint, bucket, prefix)
   local options = {
