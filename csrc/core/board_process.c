@@ -49,7 +49,7 @@ static void set_limits(double seconds) {
   struct sigaction action = {.sa_handler = on_time_limit};
   sigemptyset(&action.sa_mask);
   sigaction(SIGPROF, &action, NULL);
-  if (seconds < 0.001) seconds = 0.001; // setitimer would take 0 for "no limit"
+  if (seconds < 0.001) seconds = 0.001; // setitimer would interpret 0 as "no limit"
   if (seconds > 1e6) seconds = 1e6;
   struct itimerval timer = {.it_value = {.tv_sec = (time_t)seconds, .tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)}};
   setitimer(ITIMER_PROF, &timer, NULL); // counts processor time

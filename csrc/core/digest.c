@@ -93,7 +93,7 @@ static void read_all(job *j, EVP_MD_CTX *context, char *chunk) {
   if (fstat(j->fd, &after) != 0) j->error = errno;
   else if (size != j->info.st_size || !same_stamp(&j->info, &after)) j->problem = "the file changed while it was read";
   else if (!EVP_DigestFinal_ex(context, j->bytes, NULL)) j->error = ENOMEM;
-  // Some file systems can't sync a file.
+  // Ignores the errors of file systems that can't sync a file.
   else if (j->syncs) j->synced = fsync(j->fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP;
 }
 

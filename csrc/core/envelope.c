@@ -17,7 +17,7 @@
 
 enum {
   MAX_MESSAGE = 2000, // maximum number of bytes that omni keeps from a message that the service sent
-  MAX_ERRORS = 10,    // maximum number of a refusal's `errors` that omni includes in its message
+  MAX_ERRORS = 10,    // maximum number of `errors` from a refusal that omni includes in its message
 };
 
 #define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},

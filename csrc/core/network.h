@@ -31,7 +31,7 @@ typedef struct {
 void network_options_read(lua_State *L, network_options *n);
 void network_options_free(network_options *n);
 
-// Returns the proxy for a URL, or "" for none. A proxy from the environment is never used for a URL on this machine.
+// Returns the proxy for a URL, or "" if the URL needs no proxy. A proxy from the environment is never used for a URL on this machine.
 const char *network_proxy(const network_options *n, const char *url);
 // Makes a libcurl handle trust the certificates that these options specify.
 bool network_set_certificates(CURL *easy, const network_options *n);

@@ -36,7 +36,7 @@ static const char *skip_digits(const char *at) {
   return at;
 }
 
-// Writes the number that starts at `at` with a digit, and returns the position after the number. The text must end with a NUL.
+// Writes the number at `at`, which must start with a digit, and returns the position after the number. The text must end with a NUL.
 static const char *add_number(luaL_Buffer *out, const char *at) {
   const char *whole = at, *point = skip_digits(whole), *fraction = point + 1;
   bool plain = *point != '.' || !is_digit(*fraction) || (*whole == '0' && point > whole + 1);
@@ -59,7 +59,7 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
       luaL_addlstring(out, end, (size_t)(after - end));
       end = after;
     } else if (after > digits) {
-      // strtoll clamps an exponent that is too large, but even then the number is 0 or infinite as a double
+      // strtoll limits an exponent that is too large, but as a double, such a number is 0 or infinite in any case
       long long given = strtoll(sign, NULL, 10);
       if (given < 1LL << 62 && given > -(1LL << 62)) exponent += given;
       else exponent = given / 2;

@@ -42,7 +42,7 @@ static void close_others(bool at_exec) {
   }
 }
 
-// Makes allocations beyond this number of bytes fail. Keeps a lower limit that is already set.
+// Makes allocations beyond this number of bytes fail. If a lower limit is already set, keeps that limit.
 static void limit_memory(size_t bytes) {
   struct rlimit limit;
   if (bytes == 0 || getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur <= bytes) return;

@@ -96,15 +96,15 @@ static int file_status(lua_State *L) {
   return 1;
 }
 
-// make_directory(path, mode) → true | nil, message, errno. Waits until a new directory is on disk, since a power loss would otherwise also
-// lose the files that are synced in it.
+// make_directory(path, mode) → true | nil, message, errno
+// Waits until a new directory is on disk, since a power cut could otherwise lose even files in the directory that have been synced.
 static int make_directory(lua_State *L) {
   const char *path = argument_text(L, 1);
   lua_Integer mode = luaL_optinteger(L, 2, 0777);
   luaL_argcheck(L, mode >= 0 && mode <= 07777, 2, "must be permissions");
   const char *parent = lua_pushfstring(L, "%s/..", path);
   bool made = mkdir(path, (mode_t)mode) == 0;
-  if (made && !file_sync_folder(parent) && errno != EACCES) { // a folder that can't be read can't be synced
+  if (made && !file_sync_folder(parent) && errno != EACCES) { // a directory that can't be read can't be synced
     int error = errno;
     rmdir(path);
     errno = error;

@@ -14,7 +14,7 @@
 #include "shared/descriptor.h"
 #include "shared/thread.h"
 
-static const double RETRY_DELAY = 0.5; // seconds between two attempts to run the verbs that wait for the database
+static const double RETRY_DELAY = 0.5; // seconds between two attempts to run the verbs that are waiting for the database
 
 static void put(queue *q, request *r) {
   r->next = NULL;

@@ -3,7 +3,7 @@
 //
 // A session is an advisory lock on a random number. Other programs regard a session as open while its lock is held. After losing its
 // connection, the ledger locks the same session number again. Once the ledger holds that lock, its former connection has ended and can't
-// commit anything more. From then on, the table `session` shows reliably whether the last verb was committed.
+// commit anything more. From then on, the table `session` reliably shows whether the last verb was committed.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -134,7 +134,7 @@ static int checkpoint(database *d) {
   return database_note_code(d, sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
 }
 
-// Replaces SQLite's own checkpoints after a commit, which ignore failed syncs.
+// Runs a checkpoint after a commit, in place of SQLite's own checkpoints, which ignore failed syncs.
 static int after_commit(void *context, sqlite3 *db, const char *name, int frames) {
   database *d = context;
   (void)db, (void)name;
@@ -303,7 +303,7 @@ void database_close(database *d) {
     d->statements[i] = NULL;
   }
   database_idle(d); // SQLite itself runs a checkpoint only when the last connection to the file is closed
-  // That checkpoint must not copy a log into the main file that may have lost bytes; the next program that writes checks the log.
+  // SQLite's checkpoint must not copy a log that may have lost bytes into the main file; the next program that writes checks the log.
   if (d->db && d->doubtful && !log_is_empty(d->db)) sqlite3_db_config(d->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
   sqlite3_close(d->db);
   d->db = NULL;

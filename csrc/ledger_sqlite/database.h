@@ -24,13 +24,14 @@ struct database {
   sqlite3_stmt *statements[VERBS];
   bool full_sync;   // whether a commit waits until its data is on disk
   bool needs_checkpoint; // whether the main file lacks commits that concern money
-  bool doubtful;         // the write-ahead log may have lost bytes: always after opening, and after a failed read, write or sync
+  bool doubtful;         // whether the write-ahead log may have lost bytes; true after opening, and after a failed read, write or sync
   session session;
 };
 
-// Returns SQLITE_OK once the write-ahead log is known to be on disk. Call it before each verb that writes.
+// Makes sure that the whole write-ahead log is on disk; on success, returns SQLITE_OK. Call database_trust_log before each verb that
+// writes.
 int database_trust_log(database *d);
-// Notes SQLite's code of whatever has touched the file. Returns the code.
+// Marks the log as doubtful if the code of an SQLite call that used the file is an I/O error. Returns the code.
 int database_note_code(database *d, int code);
 
 // Opens the database file, and creates or migrates it if needed. On failure, sets the request's failure and returns false; the caller may

@@ -9,9 +9,9 @@
 #include "shared/file.h"
 
 enum { LOG_HEADER = 32, FRAME_HEADER = 24, INDEX_REGION = 32768, CHECKED = 8 };
-static const uint32_t magic = 0x377F0682; // the lowest bit: the checksums are of big-endian words
+static const uint32_t magic = 0x377F0682; // the lowest bit means that the checksums use big-endian words
 
-// The part of the index's header that is needed here.
+// The part of the log index's header that omni needs.
 typedef struct {
   uint8_t before[14];
   uint16_t page_size; // 1 means 65536
@@ -37,7 +37,7 @@ static bool has_checksum(const uint32_t sums[2], const unsigned char *stored) {
   return big_endian(stored) == sums[0] && big_endian(stored + 4) == sums[1];
 }
 
-// Checks a frame, or with `salt` NULL the log's header, and writes the same bytes again.
+// Checks a frame and writes the same bytes again; if `salt` is NULL, does so for the log's header.
 static int rewrite(sqlite3_file *log, unsigned char *bytes, int length, sqlite3_int64 at, uint32_t sums[2], const unsigned char *salt,
                    bool is_big) {
   bool fine;
@@ -71,7 +71,7 @@ static int rewrite_all(sqlite3_file *log, uint32_t frames, int page_size) {
   return code == SQLITE_OK ? log->pMethods->xSync(log, SQLITE_SYNC_FULL) : code;
 }
 
-// SQLite itself ignores a failed sync of the folder.
+// SQLite itself ignores an error when it syncs the directory.
 static int sync_folder(const char *path) {
   const char *slash = strrchr(path, '/');
   char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
@@ -81,7 +81,7 @@ static int sync_folder(const char *path) {
   return fine ? SQLITE_OK : SQLITE_IOERR_DIR_FSYNC;
 }
 
-// Call it within a transaction that excludes other writers.
+// Call rewrite_committed within a transaction that excludes other writers.
 static int rewrite_committed(sqlite3 *db) {
   sqlite3_file *file = NULL, *log = NULL;
   void volatile *index = NULL;

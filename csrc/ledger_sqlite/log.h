@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The database's write-ahead log after a failed sync. Linux drops the bytes that it couldn't write, and later syncs succeed without them:
-// a commit that follows would be on disk, but the log would have a hole before it, and everything behind a hole is lost with the power.
+// Repairs a database's write-ahead log after a failed sync. Linux drops the bytes that it couldn't write, and later syncs succeed without
+// them. Later commits would then be on disk, but a power cut would lose them, since the log has a hole before them.
 #ifndef OMNI_LEDGER_LOG_H
 #define OMNI_LEDGER_LOG_H
 
@@ -8,9 +8,9 @@
 #include <stdbool.h>
 
 // Checks the checksums of all committed frames in the log, writes these frames again and waits until they are on disk. Waits for other
-// programs that write. Returns SQLITE_OK, SQLITE_CORRUPT if the log has lost commits, or another code of SQLite.
+// programs that write. Returns SQLITE_OK, SQLITE_CORRUPT if the log has lost commits, or another SQLite code.
 int log_rewrite(sqlite3 *db);
-// Returns whether the log is known to contain nothing.
+// Returns whether the log is known to be empty.
 bool log_is_empty(sqlite3 *db);
 
 #endif

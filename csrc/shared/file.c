@@ -79,7 +79,7 @@ bool file_rename_new(const char *from, const char *to) {
 bool file_sync_folder(const char *folder) {
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return false;
-  if (fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP) return close(fd), true; // some file systems can't sync a folder
+  if (fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP) return close(fd), true; // some file systems can't sync a directory
   descriptor_close(fd);
   return false;
 }

@@ -25,7 +25,7 @@ ssize_t file_read_at(int fd, void *bytes, size_t length, int64_t offset);
 // taken.
 bool file_rename_new(const char *from, const char *to);
 
-// Waits until the names in a folder are on disk. Returns false with errno set on failure.
+// Waits until a directory's entries are on disk. Returns false with errno set on failure.
 bool file_sync_folder(const char *folder);
 
 enum { FILE_STAMP_SIZE = 128 };

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs ffmpeg and ffprobe safely: neither program takes a file name for an option or a URL, and neither can use the network. Cleans up
+-- Runs ffmpeg and ffprobe safely: neither program mistakes a file name for an option or a URL, and neither can use the network. Cleans up
 -- their messages.
 
 local core = require "omni.core"
@@ -16,8 +16,8 @@ local picture_formats = "png_pipe,jpeg_pipe,webp_pipe,gif_pipe,gif"
 
 local special = { ffmpeg = { "-nostdin", "-y" }, ffprobe = {} }
 
--- The maximum number of pixels in a picture. No video standard allows more pixels (level 6.2 of HEVC and AV1). The limit matters because a
--- decoder allocates memory for whatever size the stream states.
+-- The maximum number of pixels in a picture. No video standard allows more pixels than level 6.2 of HEVC and AV1. The limit matters because
+-- a decoder allocates memory for whatever size the stream states.
 local max_pixels <const> = 8192 * 4352
 
 -- The memory limit, in bytes, for a program that decodes one clip with one thread. A decoder keeps up to 16 pictures in memory.
@@ -25,8 +25,8 @@ local max_memory <const> = 3 << 30
 
 local tool = { max_pixels = max_pixels, max_memory = max_memory }
 
----Returns the arguments with which ffmpeg opens a file. With these arguments, ffmpeg never takes the file for an option, a pattern, a
----playlist or a URL, whatever its name and content.
+---Returns the arguments with which ffmpeg opens a file. With these arguments, ffmpeg never mistakes the file for an option, a pattern, a
+---playlist or a URL, whatever the file's name and content.
 ---@param path string
 ---@param before? string[]  options of this input
 ---@return string[]

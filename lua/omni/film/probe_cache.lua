@@ -34,7 +34,7 @@ local function known(path, stamp)
   return type(stored.probe) == "table" and type(stored.probe.seconds) == "number" and stored.probe or nil
 end
 
----Stores a media file's properties in the cache. If this fails, omni will probe the file again.
+---Stores a media file's properties in the cache. If the cache can't be written, omni will probe the file again.
 ---@param path string
 ---@param stamp string
 ---@param probe omni.film.Probe

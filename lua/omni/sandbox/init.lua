@@ -51,7 +51,7 @@ local function account_of(self, key, what)
   return self.service.accounts:find(key) or error(("sandbox:%s: the sandbox has no such key"):format(what), 3)
 end
 
----Revokes an API key: from now on, the sandbox responds to every request with this key with HTTP status 401.
+---Revokes an API key: from now on, the sandbox rejects every request that uses this key, with HTTP status 401.
 ---@param key string  one of `keys`
 function Sandbox_methods:revoke(key)
   account_of(self, key, "revoke").revoked = true

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Functions that all of the sandbox's endpoints share, for error responses, successful responses, query parameters and dates.
+-- Functions for error responses, successful responses, query parameters and dates, shared by all of the sandbox's endpoints.
 
 local response = {}
 
