@@ -118,7 +118,9 @@ local function put_function(name, block)
     end
   end
   local facts = {}
-  if #results > 0 then facts[1] = "* **Returns** " .. table.concat(results, "; ") end
+  for i, result in ipairs(results) do
+    facts[i] = ("* **%s** %s"):format(#results == 1 and "Returns" or "Result " .. i .. ":", result)
+  end
   if failure then facts[#facts + 1] = "* **Error**" .. (failure.text ~= "" and ": " .. failure.text or "") end
   if #facts > 0 then put("%s", table.concat(facts, "\n")) end
   put_example(name)

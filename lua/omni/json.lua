@@ -21,7 +21,7 @@ local function mark(value, kind)
 end
 
 ---Marks a table as an array, which is written as `[]` when it is empty.
----@param value? table  a new one by default
+---@param value? table  the table to mark (default: a new table)
 ---@return table value
 local function array(value)
   local table = mark(value, "array")
@@ -29,7 +29,7 @@ local function array(value)
 end
 
 ---Marks a table as an object, which is written as `{}` when it is empty.
----@param value? table  a new one by default
+---@param value? table  the table to mark (default: a new table)
 ---@return table value
 local function object(value)
   local table = mark(value, "object")

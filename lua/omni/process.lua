@@ -36,7 +36,7 @@ end
 
 ---Runs a program and waits until it has ended. An exit code other than 0 is a result, not an error. If the fiber is cancelled or
 ---`on_output` raises an error, omni kills the program.
----@param argv string[]  the program, which is looked up in PATH, and its arguments; no shell is involved
+---@param argv string[]  the program, which omni looks up in PATH, and its arguments; omni doesn't use a shell
 ---@param given? omni.process.RunOptions
 ---@return omni.process.Result|nil
 ---@return omni.Error|nil  code "process_failed": the program can't be started

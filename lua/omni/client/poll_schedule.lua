@@ -25,7 +25,7 @@ local shortest <const> = 0.001 -- shortest allowed minimum wait, in seconds
 local few <const> = { spread = 0.3, weight = 3, robust = 8 }
 local rounding <const> = 0.4   -- uncertainty of a duration in seconds, since the service reports whole seconds
 local quickest <const> = 0.3   -- a reported duration of 0 counts as this many seconds
-local lasting <const> = 0.25   -- once a task is older than the schedule, omni queries it each time its age has grown by this fraction
+local lasting <const> = 0.25   -- after its schedule's last query, a task is queried each time its age has grown by this fraction
 
 -- --- the density
 

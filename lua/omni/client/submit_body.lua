@@ -18,7 +18,7 @@ local FRESH <const> = 60 -- for this many seconds after an upload, the uploaded 
 ---@field body string        JSON
 ---@field reused boolean     whether the input contains a file that was uploaded before this call and may have expired
 
--- Returns the URL for a placeholder. For an estimate, returns an invented URL.
+-- Returns the URL that replaces a placeholder in the request. For an estimate request, returns an invented URL.
 local function url_of(client, file, place, how)
   if how.no_upload then return placeholder.example_url(file) end
   if file.kind ~= "file" then

@@ -58,7 +58,7 @@ end
 ---@param opts? omni.MapOptions
 ---@param fn fun(value: any, index: integer): any, any
 ---@return table|nil results  the first result of each call, in the order of the list, with `n`; nil after a failure with `fail_fast`
----@return any errors         nil if no call failed, else a table: index → error; with `fail_fast` the first error
+---@return any errors         nil if no call failed; otherwise a table from index to error, or, with `fail_fast`, the first error
 ---@return integer|nil index  with `fail_fast`: the index of the value whose call failed
 local function map(list, opts, fn)
   if type(list) ~= "table" then error("omni.map: expected a list, got " .. type(list), 2) end

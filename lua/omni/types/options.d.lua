@@ -121,7 +121,7 @@
 ---@field tag? string
 ---@field idempotency_key? string
 
----@class omni.UnknownSubmit  A submit of a client without a ledger, whose response the program didn't receive.
+---@class omni.UnknownSubmit  A submit by a client without a ledger whose response the program didn't receive.
 ---@field model string
 ---@field input table
 ---@field at integer            Unix seconds

@@ -93,7 +93,7 @@ local function open_progress(opened, plan)
   return progress, clock
 end
 
--- Handles a run's event. Some waits are reported by the run instead of the client; they arrive here as events, too.
+-- Handles a run's event. If the run itself begins or ends a wait, it reports this as an event, too.
 local function take(opened, event)
   local waits, own = opened.waits, opened.own_waits
   if event.event == "wait" then

@@ -68,7 +68,7 @@ local function cost(plan, sandbox)
   return ("more than %s (not every price is known%s)"):format(text.credits(plan.credits, sandbox), reason)
 end
 
--- Returns whether this run doesn't include a scene.
+-- Returns whether a scene isn't part of this run.
 local function is_left(entry) return not entry.selected and entry.action ~= "reuse" end
 
 ---Returns why a run doesn't include some scenes.
