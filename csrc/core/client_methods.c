@@ -230,8 +230,9 @@ static const char *check_sha256(lua_State *L, int index) {
 }
 
 // upload(client, owner, url, path, content_type, sha256|nil, first|nil, length|nil) → exchange, or nil and a failure
-// The exchange's result is the number of bytes sent: the whole file, or `length` bytes from the offset `first`. Sends them in a PUT request
-// without the API key. A client that signs its requests needs the bytes' digest. A caller can safely repeat an upload.
+// The exchange's result is the number of bytes that were sent: the whole file, or `length` bytes from the offset `first`. Sends the bytes
+// in a PUT request without the API key. A client that signs its requests needs the digest of these bytes. A caller can safely repeat an
+// upload.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4), *type = argument_text(L, 5), *sha256 = check_sha256(L, 6);

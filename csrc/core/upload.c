@@ -11,8 +11,8 @@
 
 struct upload {
   int fd;
-  int64_t whole, first;  // the file's size; where the bytes to be sent begin
-  int64_t size, offset; // how many bytes are to be sent; how many were read
+  int64_t whole, first;  // the file's size, and the offset of the first byte to send
+  int64_t size, offset; // the number of bytes to send, and the number of bytes that have been read
   struct timespec modified;
 };
 

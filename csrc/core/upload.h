@@ -10,10 +10,10 @@
 
 typedef struct upload upload;
 
-// Opens a regular file, to send `length` bytes of it from the offset `first`; a negative `length` means all bytes up to the end. Returns NULL
-// and errno (file_problem) on failure; ESTALE means that the file is shorter.
+// Opens a regular file in order to send `length` bytes from the offset `first`. If `length` is negative, sends all bytes up to the file's
+// end. Returns NULL with errno set on failure (see file_problem); ESTALE means that the file is too short.
 upload *upload_open(const char *path, int64_t first, int64_t length);
-// upload_size returns how many bytes are sent in total; upload_offset returns how many bytes were read.
+// upload_size returns the total number of bytes to send; upload_offset returns the number of bytes that have been read.
 int64_t upload_size(const upload *file);
 int64_t upload_offset(const upload *file);
 // Reads the next bytes. Returns the number of bytes that were read, 0 at the end of the file, or -1 with errno set. ESTALE means that the
