@@ -164,20 +164,27 @@ coverage:
 	@$(RUN_SPECS) coverage build/coverage $(SPECS); status=$$?; \
 	  $(LUA) spec/helper/coverage_report.lua build/coverage/obj build/coverage/record build/coverage/missed $(LUA_FILES); exit $$status
 
-## make fuzz: fuzzes the parser and the listener for a minute each (FUZZ_SECONDS)
+## make fuzz: fuzzes the parsers in C, the listener and each parser in Lua (spec/fuzz/parsers.lua) for FUZZ_SECONDS (60, and 10 each)
 FUZZ_SECONDS ?= 60
+FUZZ_LUA_SECONDS ?= 10
 FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 FUZZ_CC   = clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS)
 FUZZ_LIBS = $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
-FUZZ_RUN  = -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/
+FUZZ_RUN  = -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/
 PARSER   := csrc/core/url.c csrc/core/task_parser.c csrc/core/envelope.c csrc/core/json_reader.c csrc/core/number.c csrc/core/text.c
 fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
 	@mkdir -p build/fuzz/corpus build/fuzz/listener_corpus
 	$(FUZZ_CC) spec/fuzz/task_fuzz.c $(PARSER) $(SHARED:%=csrc/%.c) -o build/fuzz/task $(FUZZ_LIBS)
 	$(FUZZ_CC) spec/fuzz/listener_fuzz.c $(LISTENER:%=csrc/%.c) $(PARSER) -o build/fuzz/listener $(FUZZ_LIBS) -lmicrohttpd -lgnutls
-	build/fuzz/task $(FUZZ_RUN) -max_len=4096 build/fuzz/corpus spec/fuzz/seeds
-	build/fuzz/listener $(FUZZ_RUN) -max_len=16384 -dict=spec/fuzz/listener.dict build/fuzz/listener_corpus spec/fuzz/listener_seeds
+	$(FUZZ_CC) spec/fuzz/lua_fuzz.c $(CORE:%=csrc/%.c) -o build/fuzz/lua $(FUZZ_LIBS) -lcrypto -lpthread
+	build/fuzz/task $(FUZZ_RUN) -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -max_len=4096 build/fuzz/corpus spec/fuzz/seeds
+	build/fuzz/listener $(FUZZ_RUN) -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -max_len=16384 -dict=spec/fuzz/listener.dict \
+	  build/fuzz/listener_corpus spec/fuzz/listener_seeds
+	@for parser in $$($(LUA) spec/fuzz/lua_seeds.lua build/fuzz/lua_seeds); do \
+	  mkdir -p build/fuzz/lua_corpus/$$parser && echo "$$parser" && \
+	  FUZZ_PARSER=$$parser build/fuzz/lua $(FUZZ_RUN) -max_total_time=$(FUZZ_LUA_SECONDS) -max_len=2048 \
+	    build/fuzz/lua_corpus/$$parser build/fuzz/lua_seeds/$$parser || exit 1; done
 
 ## make prove: a program with 15,000 tasks (TASKS); the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); 100 million mutated
 ## responses (DIFFERENCES, SEED), read by omni and by lua-cjson; 2,000 runs that lose power (POWER_RUNS, POWER_SEED); a million random
