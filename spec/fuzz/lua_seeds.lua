@@ -12,8 +12,8 @@ local ffprobe <const> = [[{"streams":[{"index":0,"codec_name":"h264","profile":"
 local seeds = {
   api_keys = { "ak_0123456789abcdef0123456789abcdef", "ak_a,ak_b:4", "ak_0123456789abcdef0123456789abcdef:8 rpm=60, ak_x" },
   board = {
-    [=[{"title":"T","style":"s","budget":9,"defaults":{"duration":4},"scenes":[["a",{"prompt":"x"}],["b",{"continues":"a","prompt":"y"}]]}]=],
-    [=[{"cut":{"transition":"fade","seconds":0.5,"audio":"m.mp3","size":"1280x720","fps":24},"scenes":[["a",{"prompt":"x","style":false}]]}]=],
+    [=[{"title":"T","style":"s","defaults":{"duration":4},"scenes":[["a",{"prompt":"x"}],["b",{"continues":"a","prompt":"y"}]]}]=],
+    [=[{"cut":{"transition":"fade","audio":"m.mp3","size":"1280x720","fps":24},"scenes":[["a",{"prompt":"x","style":false}]]}]=],
     [=[{"references":{"r":"https://x/y.png"},"scenes":[["a",{"prompt":"x","model":"kling/v2","video":{"1":"u","from":1,"to":3}}]]}]=],
   },
   callback_path = { "/0123456789abcdef0123456789abcdef", "/hook/0123456789ABCDEF0123456789ABCDEF/?a=b#c" },
@@ -26,9 +26,9 @@ local seeds = {
   ledger_address = { "user:secret@host:5432/db?sslmode=require", "[::1]/db,host2:1/x", "%2Frun%2Fpg/db?password=x" },
   media_type = { "\0\0\0\x18ftypisom", "\x89PNG\r\n\x1a\n", "\xff\xd8\xff\xe0", "RIFF0000WEBPVP8 ", "ID3\3", "<html>", '{"error":1}' },
   schema = {
-    [=[{"type":"object","required":["p"],"properties":{"p":{"type":"string","maxLength":5},"u":{"format":"uri"}}}]=] .. '\n{"p":"x","u":"HTTP://X"}',
-    [=[{"anyOf":[{"type":"integer","minimum":1},{"enum":[null,"a"]}],"items":{"$ref":"#/definitions/d"},"definitions":{"d":true}}]=] .. "\n[1]",
-    [=[{"additionalProperties":false,"properties":{"l":{"type":"array","minItems":1,"uniqueItems":true}},"not":{"const":1}}]=] .. '\n{"l":[1,1]}',
+    [=[{"required":["p"],"properties":{"p":{"type":"string","maxLength":5},"u":{"format":"uri"}}}]=] .. '\n{"p":"x","u":"HTTP://X"}',
+    [=[{"anyOf":[{"type":"integer","minimum":1},{"enum":[null]}],"items":{"$ref":"#/definitions/d"},"definitions":{"d":true}}]=] .. "\n[1]",
+    [=[{"additionalProperties":false,"properties":{"l":{"type":"array","uniqueItems":true}},"not":{"const":1}}]=] .. '\n{"l":[1,1]}',
   },
   text_encoding = { "\xef\xbb\xbfa=b\r\nc\n", "\xff\xfea\0b\0", "\xfe\xff\0a\0\n", ' "quoted" # comment' },
   urls = { "HTTPS://User@Example.com:443/a/../b?c#d\n../e", "http://[::ffff:1.2.3.4]:80/%7e\n//h/x", "https://xn--nxasmq6b.com\n?q" },
