@@ -43,7 +43,8 @@ local function scene_line(live, scene, layout, width)
   local left = "  " .. text.fit(scene.name, layout.name) .. "  "
   local state = text.fit(scene.status, STATE)
   local time = time_of(live, scene, width)
-  -- If there is room, shows the task id until the task ends. If the program is killed before the task ends, a person needs the task id.
+  -- If there is room, shows the task id until the task ends. If the program is killed before the task ends, a person can find the task only
+  -- by its id.
   local room = width - text.columns(left) - STATE - layout.time - 2
   local id = scene.task_id and #scene.task_id <= room and scene.task_id
   local cost = scene.credits and text.credits(scene.credits, live.sandbox)
