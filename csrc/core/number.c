@@ -36,10 +36,11 @@ static const char *skip_digits(const char *at) {
   return at;
 }
 
-// Writes the number at `at`, which must start with a digit, and returns the position after the number. The text must end with a NUL.
-static const char *add_number(luaL_Buffer *out, const char *at) {
+// Writes the number at `at`, which must start with a digit, and returns the position after the number. The text must end with a NUL. If the
+// digits follow another decimal point (`after_point`), as in "-.1.5", doesn't change them, so that invalid JSON stays invalid.
+static const char *add_number(luaL_Buffer *out, const char *at, bool after_point) {
   const char *whole = at, *point = skip_digits(whole), *fraction = point + 1;
-  bool plain = *point != '.' || !is_digit(*fraction) || (*whole == '0' && point > whole + 1);
+  bool plain = after_point || *point != '.' || !is_digit(*fraction) || (*whole == '0' && point > whole + 1);
   const char *end = plain ? point : skip_digits(fraction);
   if (plain) {
     luaL_addlstring(out, whole, (size_t)(end - whole));
@@ -108,7 +109,7 @@ void number_neutral(lua_State *L, int text, size_t skip) {
   luaL_buffinit(L, &out);
   while (*at) {
     luaL_addlstring(&out, from, (size_t)(at - from));
-    from = add_number(&out, at);
+    from = add_number(&out, at, at > from && at[-1] == '.');
     at = next_number(from);
   }
   luaL_addlstring(&out, from, (size_t)(at - from));
