@@ -45,7 +45,7 @@ film.cut = function(given)
   assert(io.open(given.output, "wb")):close()
   return { path = given.output, seconds = 1 }
 end
-film.poster = function() return nil end
+film.poster = function() return nil, { code = "process_failed", message = "no pictures here" } end
 print "1,000 scenes, without pictures and without the cut"
 measure(1000)
 film.cut, film.poster = cut, poster

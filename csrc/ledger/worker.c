@@ -45,11 +45,13 @@ static bool wait_for_request(worker *w, double delay) {
   return pthread_cond_timedwait(&w->added, &w->lock, &until) == 0;
 }
 
+// Passes a request to Lua. Wakes Lua only for the first of several requests: Lua takes all of them, and its timeout is 0 until it has.
 static void finish(worker *w, request *r) {
   pthread_mutex_lock(&w->lock);
+  bool first = !w->done.first;
   put(&w->done, r);
   pthread_mutex_unlock(&w->lock);
-  eventfd_write(w->wake, 1);
+  if (first) eventfd_write(w->wake, 1);
 }
 
 // Stores the reason why verbs are waiting, or NULL if no verb is waiting any longer.

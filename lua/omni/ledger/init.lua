@@ -70,6 +70,15 @@ local function start(self, verb, params, fiber)
   return box
 end
 
+local function closed(self)
+  return nil, err.new { code = "ledger_failed", message = ("the ledger %s was closed"):format(self.path) }
+end
+
+local function failed(self, failure)
+  if self.on_failure then self.on_failure(err.new(err.copy(failure)), true) end
+  return nil, err.new(failure)
+end
+
 ---Runs one of the ledger's verbs (csrc/ledger/verbs.h) and waits for its result. When `ask` returns, the verb's changes are on disk.
 ---@param verb string
 ---@param params? table<string, string|number|boolean>
@@ -78,16 +87,38 @@ end
 ---@return omni.Error|nil err  code "ledger_failed"
 function Ledger_methods:ask(verb, params, late)
   if not loop.in_fiber "the ledger" then return loop.drive(self.ask, self, verb, params, late) end
-  if not self.handle then return nil, err.new { code = "ledger_failed", message = ("the ledger %s was closed"):format(self.path) } end
+  if not self.handle then return closed(self) end
   local box <close> = start(self, verb, params, loop.current())
   box.late = late
   repeat loop.park() until box.done -- another event may have woken the fiber
   box.received = true
-  if box.failure then
-    if self.on_failure then self.on_failure(err.new(err.copy(box.failure)), true) end
-    return nil, err.new(box.failure)
-  end
+  if box.failure then return failed(self, box.failure) end
   return box.rows
+end
+
+local Boxes_mt = {
+  __close = function(boxes)
+    for _, box in ipairs(boxes) do box.fiber = nil end
+  end,
+}
+
+---Runs a verb for each of several sets of parameters. Waits once for all results, so the loop and the ledger's thread don't alternate
+---for each of them.
+---@param verb string
+---@param list table<string, string|number|boolean>[]
+---@return table[][]|nil rows  the rows for each set of parameters
+---@return omni.Error|nil err  code "ledger_failed"
+function Ledger_methods:ask_each(verb, list)
+  if not loop.in_fiber "the ledger" then return loop.drive(self.ask_each, self, verb, list) end
+  if not self.handle then return closed(self) end
+  local boxes <close>, results = setmetatable({}, Boxes_mt), {}
+  for i, params in ipairs(list) do boxes[i] = start(self, verb, params, loop.current()) end
+  for i, box in ipairs(boxes) do
+    while not box.done do loop.park() end
+    if box.failure then return failed(self, box.failure) end
+    results[i] = box.rows
+  end
+  return results
 end
 
 ---Runs a verb that returns one row or none.
@@ -143,6 +174,21 @@ function Ledger_methods:digest(path)
     self:note("remember_digest", { path = place, stamp = found.stamp, sha256 = found.sha256, size = found.size })
   end
   return found.sha256
+end
+
+---Asks the ledger for the digests of several files at once, so that later calls to `digest` needn't ask. Reads no file.
+---@param files string[]  paths
+---@return true|nil
+---@return omni.Error|nil
+function Ledger_methods:load_digests(files)
+  local list, unknown = {}, {}
+  for _, path in ipairs(files) do
+    if not self.digests[path] then list[#list + 1], unknown[#unknown + 1] = { path = self.machine .. path }, path end
+  end
+  local found, problem = self:ask_each("digest", list)
+  if not found then return nil, problem end
+  for i, path in ipairs(unknown) do self.digests[path] = found[i][1] end
+  return true
 end
 
 -- --- opening

@@ -53,10 +53,18 @@ local function form_of(scene, known, digest)
   return json.canonical { version = VERSION, model = scene.model, input = without_signatures(input) }
 end
 
+-- Returns whether the identities of all scenes that a scene builds on are known.
+local function is_ready(scene, known)
+  for _, name in ipairs(scene.builds_on) do
+    if not known[name] then return false end
+  end
+  return true
+end
+
 ---Returns the identities of a board's scenes. Reads each file only once.
 ---@param board omni.Storyboard
----@param given { digest: fun(path: string): (string|nil, omni.Error|nil),
----  take: fun(scene: omni.ResolvedScene, base: string): (integer|nil, omni.Error|nil) }
+---@param given { digest: fun(path: string): (string|nil, omni.Error|nil), prepare?: fun(bases: string[]),
+---  take: fun(scene: omni.ResolvedScene, base: string): (integer|nil, omni.Error|nil) }  prepare: called before `take` for several scenes
 ---@return omni.Identity[]  in the order of the scenes
 local function resolve(board, given)
   local digests = {}
@@ -69,19 +77,33 @@ local function resolve(board, given)
     return seen[1], seen[2]
   end
 
-  local result, known = {}, {}
-  for _, index in ipairs(board.order) do
-    local scene, found = board.scenes[index], {}
-    result[index], known[scene.name] = found, found
-    found.form, found.error = form_of(scene, known, digest)
-    if found.form then
-      local base = core.sha256(found.form)
-      local take, problem = scene.take, nil
-      if not take then take, problem = given.take(scene, base) end
-      found.base, found.take, found.error = base, take, problem
-      if take then found.identity = with_take(base, take) end
+  local result, known, left = {}, {}, board.order
+  repeat -- a round for the scenes that build on no other scene, a round for those that build on these, and so on
+    local ready, bases, later = {}, {}, {}
+    for _, index in ipairs(left) do
+      local scene = board.scenes[index]
+      local group = is_ready(scene, known) and ready or later
+      group[#group + 1] = index
     end
-  end
+    for _, index in ipairs(ready) do
+      local scene, found = board.scenes[index], {}
+      result[index] = found
+      found.form, found.error = form_of(scene, known, digest)
+      found.base = found.form and core.sha256(found.form)
+      if found.base and not scene.take then bases[#bases + 1] = found.base end
+    end
+    if given.prepare and #bases > 0 then given.prepare(bases) end
+    for _, index in ipairs(ready) do
+      local scene, found = board.scenes[index], result[index]
+      known[scene.name] = found
+      if found.base then
+        found.take = scene.take
+        if not found.take then found.take, found.error = given.take(scene, found.base) end
+        found.identity = found.take and with_take(found.base, found.take)
+      end
+    end
+    left = later
+  until #left == 0
   return result
 end
 

@@ -103,11 +103,39 @@ local function ask(self, verb, params)
   return rows
 end
 
+-- The verbs that a plan needs for each scene: first the parameter that differs from scene to scene, then those that don't.
+local scene_verbs <const> = {
+  latest_take = { "base", "service" }, by_identity = { "identity", "service" }, files = { "submit" },
+  last_of_scene = { "scene", "board", "service" },
+}
+
+local function parameters(self, verb, value)
+  local names = scene_verbs[verb]
+  local params = { [names[1]] = value }
+  for i = 2, #names do params[names[i]] = names[i] == "board" and self.board_key or self.client.service end
+  return params
+end
+
+-- Runs one of the scene verbs for several values, in one wait. `rows` then returns the results without asking the ledger.
+function Planner_methods:prepare(verb, values)
+  local list, known = {}, self.known[verb] or {}
+  for i, value in ipairs(values) do list[i] = parameters(self, verb, value) end
+  local found, problem = self.ledger:ask_each(verb, list)
+  if not found then error(problem, 0) end
+  self.known[verb] = known
+  for i, value in ipairs(values) do known[value] = found[i] end
+end
+
+function Planner_methods:rows(verb, value)
+  local known = self.known[verb]
+  return known and known[value] or ask(self, verb, parameters(self, verb, value))
+end
+
 -- Returns the reason why a run submits a scene.
 function Planner_methods:reason(planned, old)
   if old and old.state == "failed" then return "failed before: " .. core.clean(old.message or old.error or "?", 120) end
   if old and (old.state == "gone" or old.sandbox == 1 and not self.client:serves(old)) then return "its sandbox is closed" end
-  local last = ask(self, "last_of_scene", { board = self.board_key, scene = planned.scene, service = self.client.service })[1]
+  local last = self:rows("last_of_scene", planned.scene)[1]
   if not last then return "new" end
   if last.base == planned.base then
     return last.take ~= planned.take and ("take %d"):format(planned.take) or "forgotten before"
@@ -116,15 +144,22 @@ function Planner_methods:reason(planned, old)
   return said ~= "" and said or "changed"
 end
 
+-- Returns the paths at which an earlier task's file may be and something is.
+function Planner_methods:places_of(file)
+  local places = {}
+  for _, path in ipairs { file.path, self.media .. "/" .. paths.name(file.path) } do
+    if core.stat(path) then places[#places + 1] = path end
+  end
+  return places
+end
+
 -- Returns the path of an earlier task's file if the file is unchanged, or else nil and the reason.
 function Planner_methods:find_file(file)
   local why = file.sha256:find "^void:" and "can't be decoded" or "is missing"
-  for _, path in ipairs { file.path, self.media .. "/" .. paths.name(file.path) } do
-    if core.stat(path) then
-      local sha256 = self.ledger:digest(path)
-      if sha256 == file.sha256 then return path end
-      if why == "is missing" then why = "was changed" end
-    end
+  for _, path in ipairs(self:places_of(file)) do
+    local sha256 = self.ledger:digest(path)
+    if sha256 == file.sha256 then return path end
+    if why == "is missing" then why = "was changed" end
   end
   return nil, ("%s %s"):format(paths.name(file.path), why)
 end
@@ -142,7 +177,7 @@ end
 
 -- Chooses the action for a task that succeeded: reuse its files, fetch them, or neither.
 function Planner_methods:decide_success(planned, row)
-  local files = ask(self, "files", { submit = row.id })
+  local files = self:rows("files", row.id)
   local why = #files < math.max(row.media or 1, 1) and "it was never fetched" or nil
   local found = {}
   for index, file in ipairs(files) do
@@ -171,7 +206,7 @@ end
 -- Returns the ledger row of a scene's submit. If an earlier submit failed or was lost, stores that submit's row in `planned.before`.
 function Planner_methods:look_up(planned)
   local row, dead = nil, { gone = self.client.is_sandbox, failed = true, refused = true, forgotten = true }
-  for _, candidate in ipairs(ask(self, "by_identity", { identity = planned.identity, service = self.client.service })) do
+  for _, candidate in ipairs(self:rows("by_identity", planned.identity)) do
     local foreign = self.client.is_sandbox and not self.client:serves(candidate) and candidate.state ~= "success"
     if not foreign and not dead[candidate.state] then -- a closed sandbox's tasks no longer exist
       row = candidate
@@ -180,6 +215,29 @@ function Planner_methods:look_up(planned)
     if not row and candidate.state ~= "refused" and candidate.state ~= "forgotten" then planned.before = planned.before or candidate end
   end
   return row
+end
+
+-- Asks the ledger in a few waits for what `decide` needs of all scenes that have an identity: the rows of their submits, the files of those
+-- that succeeded and the digests of these files, and the last submits of the scenes that have no row.
+function Planner_methods:prepare_decisions(identities)
+  local all, missing, succeeded, clips = {}, {}, {}, {}
+  for _, found in ipairs(identities) do all[#all + 1] = found.identity end
+  self:prepare("by_identity", all)
+  for index, found in ipairs(identities) do
+    local row = found.identity and self:look_up { identity = found.identity }
+    if row and (row.state == "success" or row.state == "gone") then
+      succeeded[#succeeded + 1] = row.id
+    elseif found.identity and not row then
+      missing[#missing + 1] = self.board.scenes[index].name
+    end
+  end
+  self:prepare("files", succeeded)
+  self:prepare("last_of_scene", missing)
+  for _, id in ipairs(succeeded) do
+    for _, file in ipairs(self:rows("files", id)) do clips[#clips + 1] = self:places_of(file)[1] end
+  end
+  local fine, problem = self.ledger:load_digests(clips)
+  if not fine then error(problem, 0) end
 end
 
 -- Describes a submit with an unknown outcome.
@@ -260,7 +318,7 @@ end
 
 -- Returns the take for a scene that doesn't set one: the latest take or, with `redo`, the next take.
 function Planner_methods:take(base, redo)
-  local latest = ask(self, "latest_take", { base = base, service = self.client.service })[1].take
+  local latest = self:rows("latest_take", base)[1].take
   if not redo or not latest then return latest or 1 end
   -- Continues the take that an earlier run with the same `redo` began before it was interrupted.
   local begun = ask(self, "take_since_redo", { board = self.board_key, base = base, service = self.client.service })[1].take
@@ -282,8 +340,11 @@ local function build(self, board, given)
 
   local identities = identity.resolve(board, {
     digest = function(path) return self:digest(path) end,
+    prepare = function(bases) self:prepare("latest_take", bases) end,
     take = function(scene, base) return self:take(base, selected.redo[scene.name]) end,
   })
+
+  self:prepare_decisions(identities)
 
   local plan = setmetatable({
     board = board, board_key = self.board_key, ledger = self.ledger, digests = self.digests, scenes = {}, by_name = {}, by_identity = {},
@@ -342,7 +403,7 @@ local function plan_board(board, given)
   local directory = paths.absolute(given.directory)
   local self = setmetatable({
     board = board, client = given.client, ledger = ledger, directory = directory, media = directory .. "/media",
-    board_key = board.path or directory, digests = {},
+    board_key = board.path or directory, digests = {}, known = {},
   }, Planner_mt)
   local fine, plan = pcall(build, self, board, given)
   if not fine then

@@ -52,11 +52,29 @@ local function command_line_of(run)
   return run.command_line or { board = path and paths.name(path) or "BOARD", sandbox = run.client.is_sandbox }
 end
 
-local function scene_data(run, record)
+-- Returns the row of each record's submit, with the time `fetched` of its first file. Records without a row get an empty table.
+local function rows_of(run)
+  local rows, asked, of, files = {}, {}, {}, {}
+  for i, record in ipairs(run.records) do
+    rows[i] = {}
+    if record.planned.identity then
+      asked[#asked + 1], of[#of + 1] = { identity = record.planned.identity, service = run.client.service }, i
+    end
+  end
+  for i, found in ipairs(run.ledger:ask_each("by_identity", asked) or {}) do
+    local row = found[1]
+    if row and row.state ~= "refused" and row.state ~= "forgotten" then rows[of[i]], files[#files + 1] = row, row end
+  end
+  asked = {}
+  for i, row in ipairs(files) do asked[i] = { submit = row.id } end
+  for i, found in ipairs(run.ledger:ask_each("files", asked) or {}) do
+    files[i].fetched = found[1] and found[1].at
+  end
+  return rows
+end
+
+local function scene_data(run, record, row)
   local planned, scene = record.planned, run.plan.board.scenes[record.index]
-  local row = planned.identity and run.ledger:row("by_identity", { identity = planned.identity, service = run.client.service }) or {}
-  if row.state == "refused" or row.state == "forgotten" then row = {} end
-  local fetched = row.id and run.ledger:ask("files", { submit = row.id })
   local files = {}
   for index, path in ipairs(record.files or {}) do files[index] = relative(run, path) end
   return {
@@ -69,7 +87,7 @@ local function scene_data(run, record)
       and next_command.ways_out(command_line_of(run), record.scene, planned.row and planned.row.id, run.client.ledger_path) or nil,
     times = {
       intended = row.intended_at, accepted = row.answered_at, completed = row.completed_at or row.ended_at,
-      fetched = fetched and fetched[1] and fetched[1].at,
+      fetched = row.fetched,
     },
   }
 end
@@ -91,7 +109,8 @@ end
 ---@return table data  for omni.report
 local function data(run, summary)
   local scenes, command_line = {}, command_line_of(run)
-  for index, record in ipairs(run.records) do scenes[index] = scene_data(run, record) end
+  local rows = rows_of(run)
+  for index, record in ipairs(run.records) do scenes[index] = scene_data(run, record, rows[index]) end
   local film = summary.film
   return {
     title = run.plan.board.title, board = run.plan.board.path and paths.name(run.plan.board.path), made_at = os.time(),
