@@ -59,7 +59,7 @@ typedef struct {
   pthread_t thread;
   bool syncs;       // whether the thread also waits until the file is on disk
   bool running;     // whether the thread has been started and not yet joined
-  atomic_int state; // READING: the thread reads; STOPPED: Lua no longer wants the digest; DONE: the thread has written the following fields
+  atomic_int state; // READING: the thread is reading; STOPPED: Lua no longer wants the digest; DONE: the thread has written the following fields
   struct stat info; // the result of fstat when the file was opened
   bool synced;
   const char *problem;

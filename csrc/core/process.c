@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Starts programs without a shell. A process object can be polled until the program has ended and all its output has been read.
 //
-// A pidfd reports the program's end. (The end of a pipe doesn't show it, since the program's own children may hold the pipe open.) Without
-// pidfd, as on Linux before 5.3, `timeout` makes the event loop call `step` many times per second. With or without a pidfd, `step` calls
+// A pidfd reports when the program exits. (End-of-file on a pipe doesn't show this, since the program's own children may hold the pipe open.)
+// Without pidfd, as on Linux before 5.3, `timeout` makes the event loop call `step` many times per second. With or without a pidfd, `step` calls
 // waitpid.
 #include <errno.h>
 #include <lauxlib.h>

@@ -41,8 +41,8 @@ static const char *sql_of(int which) {
          " WHERE id = :id AND state = 'intended'";
 }
 
-// Returns whether the ledger counts the verb in order to be able to find out later whether the verb was committed. It is safe to run any
-// other verb twice, since such a verb only reads, or has the same effect the second time.
+// Returns whether the ledger counts this verb. It counts a verb so that it can tell later whether the verb was committed. It is safe to run
+// any other verb twice, since such a verb only reads, or has the same effect the second time.
 static bool is_counted(int verb) {
   return verb < VERBS && ledger_verbs[verb].kind != MINOR && strstr(ledger_verbs[verb].sql, "RETURNING id");
 }

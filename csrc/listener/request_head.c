@@ -8,7 +8,7 @@
 
 typedef struct {
   request *request;
-  const char *host, *length, *coding; // `length` and `coding` are the headers Content-Length and Transfer-Encoding
+  const char *host, *length, *coding; // `length` and `coding` are the Content-Length and Transfer-Encoding headers
   const char *next;                   // where the next header line must start
   bool good, room;
 } check;

@@ -181,7 +181,7 @@ function Submit_methods:note_outcome(id, failure)
   self.stop.task_id, self.stop.unknown = id, failure ~= nil and failure.code == "submit_unknown" or nil
 end
 
--- The parameters that the ledger checks and rewrites in each attempt.
+-- The parameters that the ledger checks and rewrites on each attempt.
 local CHECKED <const> = {
   "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of", "idempotency_key",
 }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Builds the filter graphs with which ffmpeg processes pictures and sounds. A graph contains only numbers and names from omni's own tables.
+-- Builds the filter graphs that ffmpeg uses to process pictures and sound. A graph contains only numbers and names from omni's own tables.
 
 local colour = require "omni.film.colour"
 local core = require "omni.core"

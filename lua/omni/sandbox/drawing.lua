@@ -159,8 +159,8 @@ local function draw(spec, path)
 end
 
 ---Makes an image, or a clip of exactly the requested duration, aspect ratio and resolution (H.264, 24 frames per second, with a quiet
----stereo tone). Clips with the same spec are identical. If ffmpeg isn't installed, a clip has 160 x 90 pixels and is one second long, and
----an image has 64 x 64 pixels.
+---stereo tone). Clips with the same spec are identical. If ffmpeg isn't installed, a clip is 160 x 90 pixels and one second long, and an
+---image is 64 x 64 pixels.
 ---@param spec omni.sandbox.ClipSpec
 ---@param path string  the file appears there only when it is complete
 ---@return string|nil path

@@ -44,7 +44,7 @@ function LedgerHandle:busy() end
 ---@return boolean  whether `finished` will return a result
 function LedgerHandle:step() end
 
----Waits until the started verbs have ended, and closes the file. Closing again does nothing. A `<close>` variable and the garbage
+---Waits for the verbs in progress, then closes the file. Closing again does nothing. A `<close>` variable and the garbage
 ---collector also close the handle.
 function LedgerHandle:close() end
 
