@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A store keeps the files that omni has fetched, so that several machines can share them. An object's name is the SHA-256 of its content, and
--- a file from the store is used only if it has that digest. The store's backend is S3 or a folder.
+-- A store keeps the files that omni has fetched, so that several machines can share them. An object's name is the SHA-256 of its content,
+-- and a file from the store is used only if it has that digest. The store's backend is S3 or a folder.
 
 local addresses = require "omni.store.address"
 local core = require "omni.core"
