@@ -220,7 +220,7 @@
     "SELECT took, id FROM (SELECT coalesce(completed_at - created_at, seconds) AS took, id FROM submit WHERE model = :model" \
     " AND state = 'success' AND " INPUT_FIELD("duration") IS " :duration AND " INPUT_FIELD("resolution") IS " :resolution" \
     " ORDER BY id DESC LIMIT 100) AS latest WHERE took BETWEEN 0 AND 86400 ORDER BY took, id") \
-  X(remember_file, MONEY, \
+  X(remember_file, OUTCOME, \
     "INSERT INTO file (submit, number, path, sha256, size, at) SELECT id, :number, :path, :sha256, :size, " NOW " FROM submit" \
     " WHERE id = " ROW_OF_TASK " ON CONFLICT (submit, number) DO UPDATE SET path = excluded.path, sha256 = excluded.sha256, size = excluded.size," \
     " at = excluded.at") \

@@ -379,6 +379,10 @@ local function open_ledger(self, path)
       report(failure)
       if not returned then self:warn(failure.message) end
     end
+    ledger.on_trouble = function(failure)
+      if not self.events then return end
+      self.events:emit { event = failure and "ledger_waits" or "ledger_continues", error = failure and err.public(failure) }
+    end
   end
   return ledger, problem
 end

@@ -17,6 +17,7 @@ local SETTLED <const> = 2 -- seconds; a file that changed more recently may chan
 ---@field private machine string  prefix for paths in a ledger that several machines share
 ---@field sending table<integer, table>  the rows whose submits this handle's program is sending or recording, with their owners. Weak,
 ---  since an owner that memory ran out for may not remove its row
+---@field on_trouble? fun(err: omni.Error|nil)  called with an error when verbs begin to wait for the database, and with nil when none waits
 ---@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: the caller also gets the error
 local Ledger_methods = {}
 local Ledger_mt = { __name = "omni.ledger", __index = Ledger_methods }
@@ -34,14 +35,12 @@ local function deliver(self, handle)
   end
 end
 
--- Warns once that verbs are waiting for a database that can't be reached.
+-- Reports when verbs begin to wait for a database that can't be reached, and when none waits any longer.
 local function report_trouble(self, handle)
   local trouble = handle:trouble()
-  if trouble and not self.in_trouble and self.on_failure then
-    trouble.message = trouble.message .. "; omni waits until it has written what has happened"
-    self.on_failure(err.new(trouble), false)
-  end
+  local changed = (trouble ~= nil) ~= self.in_trouble
   self.in_trouble = trouble ~= nil
+  if changed and self.on_trouble then self.on_trouble(trouble and err.new(trouble)) end
 end
 
 -- The event loop drives the ledger while a verb runs.
@@ -261,6 +260,7 @@ local function open(path)
   if not handle then return nil, problem end
   local self = setmetatable({
     path = path, digests = {}, sending = setmetatable({}, { __mode = "v" }), machine = is_shared and machine_prefix() or "",
+    in_trouble = false,
   }, Ledger_mt)
   self.handle = handle
   self.driver = driver_of(self)

@@ -20,6 +20,7 @@ local WORDY <const> = 70   -- if there are at least this many columns, the text 
 ---| "slots"     every slot of the keys is in use
 ---| "retry"     a call failed and will be retried
 ---| "response"  the service hasn't responded
+---| "ledger"    the ledger's database can't be reached
 ---| "submit"    another run is submitting the scene
 ---| "callback"  a callback may name the task of a submit with an unknown outcome
 ---| "stalled"   a transfer moves no bytes
@@ -82,6 +83,9 @@ local kinds <const> = {
   end },
   response = { rank = 5, words = function(waits, wait)
     return ("no response from the service for %s"):format(text.elapsed(waits.now() - wait.since))
+  end },
+  ledger = { rank = 3, words = function(waits, wait)
+    return "waiting for the ledger, to record what has happened" .. lasting(waits, wait) .. ": " .. text.problem(wait.error)
   end },
   submit = { rank = 6, words = function(waits, wait)
     return ('another run is submitting scene "%s"; waiting for it%s'):format(text.clean(wait.scene), lasting(waits, wait))
@@ -209,6 +213,14 @@ function on.slots_full(self, event)
     local users = self.find_users()
     if self.full == event then self:begin("slots", { slots = event.slots, users = users, since = since }) end
   end)
+end
+
+function on.ledger_waits(self, event)
+  self:begin("ledger", { error = event.error })
+end
+
+function on.ledger_continues(self)
+  self:over(find(self, "ledger"))
 end
 
 function on.slots_free(self)
