@@ -167,10 +167,11 @@ coverage:
 ## make fuzz: fuzzes the parsers in C, the listener and each parser in Lua (spec/fuzz/parsers.lua) for FUZZ_SECONDS (60, and 10 each)
 FUZZ_SECONDS ?= 60
 FUZZ_LUA_SECONDS ?= 10
+FUZZ_RUNS ?= -1
 FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 FUZZ_CC   = clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS)
 FUZZ_LIBS = $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
-FUZZ_RUN  = -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/
+FUZZ_RUN  = -runs=$(FUZZ_RUNS) -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/
 PARSER   := csrc/core/url.c csrc/core/task_parser.c csrc/core/envelope.c csrc/core/json_reader.c csrc/core/number.c csrc/core/text.c
 fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
@@ -186,12 +187,15 @@ fuzz:
 	  FUZZ_PARSER=$$parser build/fuzz/lua $(FUZZ_RUN) -max_total_time=$(FUZZ_LUA_SECONDS) -max_len=2048 \
 	    build/fuzz/lua_corpus/$$parser build/fuzz/lua_seeds/$$parser || exit 1; done
 
-## make prove: a program with 15,000 tasks (TASKS); the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); 100 million mutated
-## responses (DIFFERENCES, SEED), read by omni and by lua-cjson; 2,000 runs that lose power (POWER_RUNS, POWER_SEED); a million random
-## histories (SEQUENCES, SEED), which take about a day
+## make prove: a program with 15,000 tasks (TASKS); the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); four machines with
+## one database that fails, 500 rounds (MACHINES_ROUNDS, MACHINES_SEED); 2,000 runs that lose power (POWER_RUNS, POWER_SEED); 100 million
+## mutated responses (DIFFERENCES, SEED), read by omni and by lua-cjson; each parser fuzzed ten million times (FUZZ_RUNS); a million
+## random histories (SEQUENCES, SEED). All of it takes days
 TASKS       ?= 15000
 KILL_ROUNDS ?= 500
 KILL_SEED   ?= 1
+MACHINES_ROUNDS ?= 500
+MACHINES_SEED ?= 1
 DIFFERENCES ?= 100000000
 POWER_RUNS  ?= 2000
 POWER_SEED  ?= 1
@@ -206,6 +210,7 @@ prove:
 	@OMNI_MACHINES_ROUNDS=$(MACHINES_ROUNDS) OMNI_MACHINES_SEED=$(MACHINES_SEED) OMNI_MACHINES_SCENES=60 $(LUA) spec/helper/busted.lua \
 	  spec/e2e/machines_spec.lua -o spec/helper/summary.lua
 	@$(MAKE) --no-print-directory power-loss
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=0 FUZZ_LUA_SECONDS=0 FUZZ_RUNS=10000000
 	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/storyboard/run/paid_once_property_spec.lua -o spec/helper/summary.lua
 
 ## make torture: short uses of omni, each with memory failing at every allocation in turn, which takes hours; TORTURE_STRIDE=50: minutes
