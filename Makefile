@@ -128,6 +128,7 @@ export OMNI      := $(abspath $(B))/omni
 export XDG_STATE_HOME := $(abspath $(B))/state# no test writes into the user's ledger
 export XDG_CACHE_HOME := $(abspath $(B))/cache
 export OMNI_LEDGER :=
+export OMNI_STORE :=
 SPECS ?= spec
 RUN_SPECS = CC="$(CC)" LUA="$(LUA)" spec/helper/run
 

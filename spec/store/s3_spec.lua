@@ -207,6 +207,16 @@ describe("a store in S3", function()
     open(function(store) assert.is_true(store:has(SHA256, #BODY)) end, { allow_private_networks = false })
   end)
 
+  it("at a plain http address of another machine gives a warning", function()
+    local endpoint <const> = { AWS_ENDPOINT_URL = "http://minio.example:9000" }
+    open(function() end, nil, endpoint)
+    assert.same({ "warning", "the store's endpoint is plain http: files cross the network unencrypted" },
+      { events[1].event, events[1].message })
+    events = {}
+    open(function() end)
+    assert.same({}, events)
+  end)
+
   it("with a client without credentials can't be opened", function()
     local set <close> = with { HOME = directory.path } -- luacheck: ignore 211
     local none, problem = omni.client { api_key = answers.KEY, ledger = false, store = "s3://clips" }
