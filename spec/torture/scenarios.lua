@@ -199,6 +199,19 @@ local function check_saved(s)
   assert(not saved or saved == whole, "the saved file is broken")
 end
 add("save", { before = open_with_result, act = function(s) return s.task:save(s:file "clip.mp4") end, after = check_saved })
+add("save_into_store", { before = function(s)
+  assert(core.make_directory(s:file "store"))
+  s.client = assert(s:new_client { store = s:file "store" })
+  s.task = assert(assert(s.client:submit { prompt = s:prompt(), duration = 4 }):result())
+end, act = function(s) return s.task:save(s:file "clip.mp4") end, after = check_saved })
+-- Doesn't send the request: libcurl sends a wrong signature if memory runs out while it signs.
+add("signed_request", { act = function(s)
+  local http <close> = core.client {
+    sign_url = s.url .. "/", sign_region = "r", sign_access_key = "a", sign_secret_key = "b", sign_token = "c",
+  }
+  local exchange <close> = http:request("me", "POST", s.url .. "/nothing?x=", "body", core.sha256 "body")
+  return exchange ~= nil
+end })
 add("save_twice", { before = open_with_result, act = function(s)
   local path, problem = s.task:save(s:file "clip.mp4")
   if not path then return nil, problem end
