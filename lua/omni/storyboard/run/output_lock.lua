@@ -13,18 +13,33 @@ local poll_seconds <const> = 0.2
 ---@class omni.Directory
 ---@field path string    absolute
 ---@field media string   absolute; the folder for clips
+---@field package lock table|false
 local Directory_methods = {}
 local Directory_mt = { __name = "omni.directory", __index = Directory_methods }
 
 ---Releases the lock.
 function Directory_methods:close()
-  self.lock:close()
+  if self.lock then self.lock:close() end
 end
 
 Directory_mt.__close = Directory_methods.close
 
 local function refuse(why)
   return nil, err.new { code = "io", message = "can't write to " .. why }
+end
+
+-- Locks the folder and sets `self.lock`, or returns why that is impossible. Waits while another run holds the lock.
+local function take_lock(self, path, on_event)
+  local file <const> = path .. "/media/.lock"
+  local message, code
+  self.lock, message, code = core.lock(file)
+  if code ~= TAKEN then return message end
+  local wait <close> = waits.begin(on_event, "lock", { directory = path }) -- luacheck: ignore 211
+  repeat
+    loop.sleep(poll_seconds)
+    self.lock, message, code = core.lock(file)
+  until code ~= TAKEN
+  return message
 end
 
 ---Creates the output folder, checks that it is writable, and locks it. Waits while another run holds the lock.
@@ -43,16 +58,15 @@ local function open(path, on_event)
   if not file then return refuse(why) end
   file:close()
   core.remove(probe)
-  local lock, message, code = core.lock(media .. "/.lock")
-  if code == TAKEN then
-    local wait <close> = waits.begin(on_event, "lock", { directory = path }) -- luacheck: ignore 211
-    repeat
-      loop.sleep(poll_seconds)
-      lock, message, code = core.lock(media .. "/.lock")
-    until code ~= TAKEN
+  -- Creates the object before it takes the lock: if memory ran out in between, the lock would be held until the next garbage collection.
+  local self = setmetatable({ path = paths.absolute(path), media = paths.absolute(media), lock = false }, Directory_mt)
+  fine, why = pcall(take_lock, self, path, on_event)
+  if not fine then
+    self:close()
+    error(why, 0)
   end
-  if not lock then return refuse(message) end
-  return setmetatable({ path = paths.absolute(path), media = paths.absolute(media), lock = lock }, Directory_mt)
+  if not self.lock then return refuse(why) end
+  return self
 end
 
 return { open = open }
