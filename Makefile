@@ -48,7 +48,7 @@ LISTENER := $(call sources,listener) $(SHARED)
 LEDGER   := $(call sources,ledger) $(SHARED)
 LEDGER_SQLITE := $(call sources,ledger_sqlite) $(LEDGER)
 LEDGER_POSTGRESQL := $(call sources,ledger_postgresql) $(LEDGER)
-HOST     := $(call sources,host) shared/file shared/descriptor
+HOST     := $(filter-out host/embedder,$(call sources,host)) shared/file shared/descriptor
 MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger_sqlite.so $(if $(PQ_FOUND),$(B)/lib/omni/ledger_postgresql.so)
 SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
@@ -108,9 +108,14 @@ $(B)/obj/lua_files: look
 	@mkdir -p $(@D)
 	@echo $(LUA_FILES) | cmp -s - $@ || echo $(LUA_FILES) > $@
 
-$(B)/obj/embedded.c: csrc/host/embed.lua $(B)/obj/lua_files $(LUA_FILES) $(EMBEDDED_TYPES) $(MODULES)
+$(B)/obj/embedder: csrc/host/embedder.c
+	@mkdir -p $(@D)
+	@$(call say,cc,$@)
+	$(Q)$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $< -o $@ $(LUA_STATIC) -lm -ldl
+
+$(B)/obj/embedded.c: csrc/host/embed.lua $(B)/obj/embedder $(B)/obj/lua_files $(LUA_FILES) $(EMBEDDED_TYPES) $(MODULES)
 	@$(call say,embed,$@)
-	$(Q)$(LUA) csrc/host/embed.lua $(B)/lib $(LUA_FILES) $(EMBEDDED_TYPES) > $@.new && mv $@.new $@
+	$(Q)$(B)/obj/embedder csrc/host/embed.lua $(B)/lib $(LUA_FILES) $(EMBEDDED_TYPES) > $@.new && mv $@.new $@
 
 $(B)/obj/embedded.o: $(B)/obj/embedded.c
 	@$(call say,cc,$<)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Writes a C file to stdout that contains omni's Lua files and its compiled C modules as data, for csrc/host/main.c.
--- Usage: lua5.4 embed.lua DIRECTORY_OF_THE_MODULES LUA_FILE...   (DIRECTORY/omni/core.so, lua/omni/cli/command/run.lua, ...)
+-- Writes a C file to stdout that contains omni's Lua files, compiled but with all names and lines, and its C modules as data, for
+-- csrc/host/main.c. Compiling them at each start would take most of the time of a short command.
+-- Usage: embedder embed.lua DIRECTORY_OF_THE_MODULES LUA_FILE...   (DIRECTORY/omni/core.so, lua/omni/cli/command/run.lua, ...)
 
 local modules = { "omni.core", "omni.listener", "omni.ledger_sqlite" }
 
@@ -37,8 +38,8 @@ for index = 2, #arg do
   local name = file:gsub("%.lua$", ""):gsub("%.d$", ""):gsub("/init$", ""):gsub("/", ".")
   local source = read(arg[index])
   if file:find("%.d%.lua$") then source = ("return [====[\n%s]====]"):format(source) end -- `omni init --editor` writes it
-  assert(load(source, "@" .. arg[index], "t")) -- a syntax error stops the build, not the program
-  add(name, "@" .. file, source)
+  assert(load(source, "@" .. arg[index], "t")) -- the message of a syntax error names the file as it is on disk
+  add(name, "@" .. file, string.dump(load(source, "@" .. file, "t")))
 end
 for _, name in ipairs(modules) do
   add(name, "", read(directory .. "/" .. name:gsub("%.", "/") .. ".so"))

@@ -38,9 +38,9 @@ extern const struct embedded embedded[]; // the array's last row has no name
 
 // --- modules
 
-static int load_text(lua_State *L) {
+static int load_lua(lua_State *L) {
   const struct embedded *module = lua_touserdata(L, lua_upvalueindex(1));
-  if (luaL_loadbufferx(L, (const char *)module->data, module->size, module->chunk, "t") != LUA_OK) return lua_error(L);
+  if (luaL_loadbufferx(L, (const char *)module->data, module->size, module->chunk, "b") != LUA_OK) return lua_error(L);
   lua_pushvalue(L, 1);
   lua_pushstring(L, module->chunk + 1);
   lua_call(L, 2, 1);
@@ -98,7 +98,7 @@ static void preload_modules(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   for (const struct embedded *module = embedded; module->name; module++) {
     lua_pushlightuserdata(L, (void *)module);
-    lua_pushcclosure(L, *module->chunk ? load_text : load_module, 1);
+    lua_pushcclosure(L, *module->chunk ? load_lua : load_module, 1);
     lua_setfield(L, -2, module->name);
   }
   lua_pop(L, 1);
