@@ -216,7 +216,7 @@ prove:
 	@OMNI_MACHINES_ROUNDS=$(MACHINES_ROUNDS) OMNI_MACHINES_SEED=$(MACHINES_SEED) OMNI_MACHINES_SCENES=60 $(LUA) spec/helper/busted.lua \
 	  spec/e2e/machines_spec.lua -o spec/helper/summary.lua
 	@$(MAKE) --no-print-directory power-loss
-	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=0 FUZZ_LUA_SECONDS=0 FUZZ_RUNS=10000000
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=0 FUZZ_LUA_SECONDS=0 FUZZ_RUNS=$(or $(filter-out -1,$(FUZZ_RUNS)),10000000)
 	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/storyboard/run/paid_once_property_spec.lua -o spec/helper/summary.lua
 
 ## make torture: short uses of omni, each with memory failing at every allocation in turn, which takes hours; TORTURE_STRIDE=50: minutes
