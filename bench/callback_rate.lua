@@ -21,7 +21,7 @@ omni.run(function()
   for i = 1, count do
     local url, hash = receiver:issue()
     local task = assert(client:task("d6956973-2f17-43d4-8514-" .. i))
-    receiver:answered(hash, task)
+    receiver:submit_ended(hash, task)
     tasks[i] = task
     targets:write(url:match "/%x+$", " ", task.id, "\n")
   end

@@ -245,8 +245,8 @@ static void push_status(lua_State *L) {
   lua_remove(L, -2);
 }
 
-bool task_fill(lua_State *L, const json_document *d, uint32_t data, int into, const char *expected, size_t expected_length) {
-  into = lua_absindex(L, into);
+// Pushes a task's id and status and returns true; or pushes a failure and returns false. The parameters are those of task_fill.
+static bool push_head(lua_State *L, const json_document *d, uint32_t data, const char *expected, size_t expected_length) {
   int top = lua_gettop(L);
   if (!task_id_push(L, d, data)) {
     bad_answer_push(L, 0, "there is no valid task id in it");
@@ -268,6 +268,13 @@ bool task_fill(lua_State *L, const json_document *d, uint32_t data, int into, co
   json_push_string(L, d, word);
   push_status(L);
   lua_remove(L, -2);
+  return true;
+}
+
+bool task_fill(lua_State *L, const json_document *d, uint32_t data, int into, const char *expected, size_t expected_length) {
+  into = lua_absindex(L, into);
+  int top = lua_gettop(L);
+  if (!push_head(L, d, data, expected, expected_length)) return false;
   const char *status = lua_tostring(L, -1);
   bool success = strcmp(status, "success") == 0, failed = strcmp(status, "failed") == 0;
   set(L, into, "status");
@@ -303,26 +310,42 @@ bool task_fill(lua_State *L, const json_document *d, uint32_t data, int into, co
 
 // --- Lua functions
 
-// parse_callback(body) → task table | nil, failure. Accepts the task object alone or in the envelope.
-static int parse_callback(lua_State *L) {
-  json_document d;
+// Reads the callback's body at index 1, and sets `data` to its task object, which may be alone or in the envelope. Pushes one value and
+// returns true; or pushes a failure as the last value and returns false.
+static bool read_callback(lua_State *L, json_document *d, uint32_t *data) {
   luaL_checkstring(L, 1);
   lua_settop(L, 1);
-  if (!json_read(L, 1, &d)) {
-    lua_pushfstring(L, "it isn't JSON: %s at byte %I", d.why, (lua_Integer)d.at + 1);
+  if (!json_read(L, 1, d)) {
+    lua_pushfstring(L, "it isn't JSON: %s at byte %I", d->why, (lua_Integer)d->at + 1);
     bad_answer_push(L, 0, lua_tostring(L, -1));
-  } else {
-    bool bare = json_member_of(&d, 0, "task_id", JSON_STRING) != JSON_NONE;
-    uint32_t data = bare ? 0 : json_member(&d, 0, "data");
-    lua_newtable(L);
-    if (task_fill(L, &d, data, 3, NULL, 0)) {
-      lua_settop(L, 3);
-      return 1;
-    }
+    return false;
   }
+  *data = json_member_of(d, 0, "task_id", JSON_STRING) != JSON_NONE ? 0 : json_member(d, 0, "data");
+  return true;
+}
+
+static int fail(lua_State *L) {
   lua_pushnil(L);
   lua_insert(L, -2);
   return 2;
+}
+
+// parse_callback(body) → task table | nil, failure
+static int parse_callback(lua_State *L) {
+  json_document d;
+  uint32_t data;
+  if (!read_callback(L, &d, &data)) return fail(L);
+  lua_newtable(L);
+  if (!task_fill(L, &d, data, 3, NULL, 0)) return fail(L);
+  lua_settop(L, 3);
+  return 1;
+}
+
+// callback_head(body) → task id, status | nil, failure. For the receiver, which gets everything else from a query.
+static int callback_head(lua_State *L) {
+  json_document d;
+  uint32_t data;
+  return read_callback(L, &d, &data) && push_head(L, &d, data, NULL, 0) ? 2 : fail(L);
 }
 
 static int is_task_id(lua_State *L) {
@@ -334,6 +357,6 @@ static int is_task_id(lua_State *L) {
 
 void task_open(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"parse_callback", parse_callback}, {"is_task_id", is_task_id}, {NULL, NULL}};
+      {"parse_callback", parse_callback}, {"callback_head", callback_head}, {"is_task_id", is_task_id}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

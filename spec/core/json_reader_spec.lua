@@ -103,6 +103,8 @@ local fields <const> = { "id", "status", "model", "created_at", "completed_at", 
 local function difference(body)
   local task, failure = core.parse_callback(body)
   local wanted, why = expected(body)
+  local id, status = core.callback_head(body)
+  if id ~= (task and task.id) or task and status ~= task.status then return "callback_head" end
   if not task or not wanted then
     if task or wanted then return "verdict: " .. (failure and failure.message or why) end
     return not failure.message:find(why, 1, true) and failure.message or nil

@@ -10,6 +10,7 @@ local options = require "omni.options"
 local tokens = require "omni.callbacks.token"
 
 local MAX_BODY <const> = 1048576
+local MAX_HEADER <const> = 4096 -- libmicrohttpd clears several times as much memory for each request
 local MAX_LOCAL <const> = 1000 -- maximum number of connections from one address on the loopback interface
 
 ---@class omni.Receiver
@@ -35,12 +36,12 @@ local RESPONSES <const> = {
 
 -- Records the task that a callback named if the submit's response hasn't arrived yet or was lost. The record is on disk before the receiver
 -- responds to the callback, since the service might not send the callback again.
-local function record_named_task(self, entry, task)
-  entry.kept = task.id
+local function record_named_task(self, entry, id)
+  entry.kept = id
   if entry.heard then return true end
   local ledgers, problem = self.client:ledgers()
   for _, ledger in ipairs(ledgers) do -- only one of these ledgers contains the submit's row
-    local _, failure = ledger:ask("record_callback", { token = entry.hash, task_id = task.id })
+    local _, failure = ledger:ask("record_callback", { token = entry.hash, task_id = id })
     problem = problem or failure
   end
   if not problem then
@@ -52,15 +53,15 @@ local function record_named_task(self, entry, task)
 end
 
 -- Accepts a callback with a valid token.
-local function accept(self, entry, task)
+local function accept(self, entry, id, status)
   local named = entry.task_id or entry.kept
-  if named and named ~= task.id then return "wrong_task" end
+  if named and named ~= id then return "wrong_task" end
   if not entry.task_id then
-    local fine, problem = record_named_task(self, entry, task)
+    local fine, problem = record_named_task(self, entry, id)
     if not fine then return "unavailable", problem end
-    if entry.task_id and entry.task_id ~= task.id then return "wrong_task" end -- the response to the submit has arrived in the meantime
+    if entry.task_id and entry.task_id ~= id then return "wrong_task" end -- the response to the submit has arrived in the meantime
   end
-  entry.final = entry.final or task.status == "success" or task.status == "failed"
+  entry.final = entry.final or status == "success" or status == "failed"
   if entry.task_id or entry.unknown then confirming.confirm(self, entry) end
   return "accepted"
 end
@@ -77,26 +78,26 @@ local function check(self, method, path, headers, body)
   local hash = self.tokens:hash(path)
   local entry, problem
   if hash then entry, problem = self.tokens:find(hash) end
-  if problem then return "unavailable", nil, problem end
+  if problem then return "unavailable", nil, nil, problem end
   if not entry then return "wrong_token" end
   if method ~= "POST" then return "wrong_method" end
   if #body > MAX_BODY then return "too_large" end
   if is_compressed(headers, body) then return "wrong_encoding" end
-  local task = core.parse_callback(body)
-  if not task then return "not_a_task" end
+  local id, status = core.callback_head(body)
+  if not id then return "not_a_task" end
   local result
-  result, problem = accept(self, entry, task)
-  return result, task, problem
+  result, problem = accept(self, entry, id, status)
+  return result, id, status, problem
 end
 
 local function handle(self, method, path, headers, body)
   if self.closed then return 503, TEXT, RESPONSES.unavailable[2] end
-  local result, task, problem = check(self, method, path, headers, body)
+  local result, id, status, problem = check(self, method, path, headers, body)
   self.counts[result] = self.counts[result] + 1
   if problem then self.client:warn(problem.message) end
   local response = RESPONSES[result]
   if self.on_event then
-    self.on_event { event = result, status = response[1], task_id = task and task.id, state = task and task.status, body = task and body }
+    self.on_event { event = result, status = response[1], task_id = id, state = id and status, body = id and body }
   end
   return response[1], response[3], response[2]
 end
@@ -190,7 +191,8 @@ local function serve(self, given)
   local host, port = address_of(given.listen or "127.0.0.1:8787")
   local problem
   self.server, problem = require("omni.http.server").serve({
-    host = host, port = port, max_body = MAX_BODY, tls_certificate = given.tls_certificate, tls_key = given.tls_key,
+    host = host, port = port, max_body = MAX_BODY, max_header = MAX_HEADER,
+    tls_certificate = given.tls_certificate, tls_key = given.tls_key,
     max_connections_per_address = core.is_loopback(host) and MAX_LOCAL or nil,
   }, function(request)
     return self:handle(request:method(), request:path(), request:headers(), request:body())

@@ -50,8 +50,12 @@ local function reply(request, status, ...)
   if sent == nil then error(why, 0) end
 end
 
+local function respond(request, handler)
+  return reply(request, handler(request))
+end
+
 local function handle(server, request)
-  local fine, failure = xpcall(function() reply(request, server.handler(request)) end, failure_of)
+  local fine, failure = xpcall(respond, failure_of, request, server.handler)
   server.fibers[loop.current()] = nil
   if fine then return end
   request:answer(500, FAILED_HEADERS, FAILED_BODY)

@@ -197,6 +197,12 @@ function core.poll_set() end
 ---@return omni.Failure|nil
 function core.parse_callback(body) end
 
+---Reads the task id and the status from a callback's body, and nothing else.
+---@param body string
+---@return string|nil task_id
+---@return string|omni.Failure status  in lower case
+function core.callback_head(body) end
+
 ---Decodes JSON.
 ---@param text string
 ---@return any value
