@@ -48,7 +48,10 @@ function Folder_methods:put(path, sha256)
   if not fine then return fail(self, "can't be written: " .. core.clean(why, 300)) end
   local part, problem = copy_beside(path, object)
   if not part then return fail(self, "can't be written: " .. problem.message) end
-  fine, why = os.rename(part, object)
+  local copied
+  copied, problem = digest.file(part, true) -- also waits until the copy is on disk
+  fine, why = copied ~= nil and copied.sha256 == sha256, problem and problem.message or "the file changed while it was copied"
+  if fine then fine, why = os.rename(part, object) end
   if fine then return true end
   core.remove(part)
   return fail(self, "can't be written: " .. core.clean(why, 300))

@@ -71,7 +71,7 @@ function Store_methods:get(sha256, size, path, given)
   return self.backend:get(sha256, path, {
     aside = given.aside, on_progress = given.on_progress,
     accept = function(part)
-      local found, unread = digest.file(part)
+      local found, unread = digest.file(part, true) -- also waits until the file is on disk
       if not found then return unread end
       if found.sha256 == sha256 then return nil end
       self.wrong[sha256] = true
