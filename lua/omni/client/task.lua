@@ -292,11 +292,15 @@ options.guard(Task_methods, Task_mt, "task")
 ---@param row? integer      the number of the task's row
 ---@return omni.Task
 local function new(client, id, key, kind, ledger, row)
-  local self = setmetatable({
-    id = id, key = key, since = core.now(), submitted = kind, ledger = ledger, row = row,
-    -- Lists all fields so that Lua allocates the table at its final size.
-    status = kind and "pending", model = kind and kind.model, created_at = nil, answer = nil,
-  }, Task_mt)
+  -- Lists the fields that a waiting task has, so that Lua allocates the table at its final size: 8 fields, or 16 with those of a submit.
+  local self = { id = id, key = key, since = core.now(), status = nil, model = nil, created_at = nil, answer = nil, waiter = nil }
+  if kind or ledger then
+    self = {
+      id = id, key = key, since = self.since, submitted = kind, ledger = ledger, row = row, status = kind and "pending",
+      model = kind and kind.model, created_at = nil, answer = nil, waiter = nil,
+    }
+  end
+  setmetatable(self, Task_mt)
   if not key then rawset(self, "client", client) end
   return self
 end
