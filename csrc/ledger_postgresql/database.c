@@ -99,8 +99,8 @@ static bool withdraw(database *d) {
   request *intent = &r, ids = {0};
   int which = WITHDRAW;
   take_ids(PQgetvalue(d->doubt.ids, 0, 2), &ids);
-  bool fine = true;
-  if (ids.columns) {
+  bool fine = !ids.rows.problem;
+  if (fine && ids.columns) {
     values_add_text(&r.parameters, "id", 2);
     values_add_integer(&r.parameters, values_get(&ids.rows, 1)->as.integer);
     PGresult *result = NULL;
@@ -119,12 +119,17 @@ static bool settle(database *d, request *r) {
   bool is_mine = r && d->doubt.of == r, settled = false;
   if (d->doubt.fate == FATE_COMMITTED) {
     d->last_committed = d->doubt.verb;
-    if (is_mine) take_ids(PQgetvalue(d->doubt.ids, 0, 2), r);
-    else if (d->doubt.is_intent && !withdraw(d)) {
-      connection_close(d, true);
-      return false;
-    }
     settled = is_mine;
+    if (is_mine) take_ids(PQgetvalue(d->doubt.ids, 0, 2), r);
+    if (r && r->rows.problem) {
+      database_fail(d, r, "can't be read: %s", r->rows.problem);
+      is_mine = false; // its caller gets an error, so an intent must not stay
+    }
+    if (!is_mine && d->doubt.is_intent && !withdraw(d)) {
+      connection_close(d, true);
+      if (settled) d->doubt.of = NULL;
+      return settled;
+    }
   } else if (d->doubt.fate == FATE_UNKNOWN && is_mine) {
     database_fail(d, r, "lost its record of this program, so omni can't know whether the last change was made");
     settled = true;
@@ -164,7 +169,11 @@ bool database_run(database *d, request *r) {
       return give_up(d, r);
     }
     if (settle(d, r)) return true;
-    if (!d->connection) continue;
+    if (!d->connection && run < MOST_RUNS) continue;
+    if (!d->connection) {
+      database_fail(d, r, "can't be reached: the connection was lost each time");
+      return is_outcome ? false : give_up(d, r);
+    }
     int which[4], count = list(d, r, which);
     if (count == 0) {
       database_fail(d, r, "can't be used: not enough memory");
@@ -174,6 +183,16 @@ bool database_run(database *d, request *r) {
     const char *problem = NULL;
     int64_t number = is_counted(r->verb) ? ++d->last_verb : 0;
     outcome end = exchange_run(d, r, which, count, number, &result, &problem);
+    if (end == EXCHANGE_DONE) {
+      if (number) d->last_committed = number;
+      if (r->verb == VERB_begin_copy || r->verb == VERB_end_copy) d->in_copy = r->verb == VERB_begin_copy;
+      statement_take_rows(result, r);
+      PQclear(result);
+      if (!r->rows.problem) return true;
+      database_fail(d, r, "can't be read: %s", r->rows.problem);
+      if (!number) return true;
+      end = EXCHANGE_LOST; // the verb was committed, and the next connection reads the numbers of its rows
+    }
     if (end == EXCHANGE_LOST) {
       connection_close(d, true);
       if (number) {
@@ -185,21 +204,13 @@ bool database_run(database *d, request *r) {
       database_fail(d, r, "can't be reached: the connection was lost each time");
       return is_outcome ? false : give_up(d, r);
     }
-    if (end == EXCHANGE_FAILED) {
-      bool again = !problem && exchange_has_state(result, "40") && run < MOST_RUNS; // a deadlock
-      // Another program was faster: a unique index refuses a row that the verb's own statement would have refused a moment later.
-      bool is_forbidden = !problem && r->verb == VERB_retry && exchange_has_state(result, "23505");
-      if (!again && !is_forbidden) fail_result(d, r, problem, result);
-      PQclear(result);
-      if (again) continue;
-      return give_up(d, r);
-    }
-    if (number) d->last_committed = number;
-    if (r->verb == VERB_begin_copy || r->verb == VERB_end_copy) d->in_copy = r->verb == VERB_begin_copy;
-    statement_take_rows(result, r);
+    bool again = !problem && exchange_has_state(result, "40") && run < MOST_RUNS; // a deadlock
+    // Another program was faster: a unique index refuses a row that the verb's own statement would have refused a moment later.
+    bool is_forbidden = !problem && r->verb == VERB_retry && exchange_has_state(result, "23505");
+    if (!again && !is_forbidden) fail_result(d, r, problem, result);
     PQclear(result);
-    if (r->rows.problem) database_fail(d, r, "can't be read: %s", r->rows.problem);
-    return true;
+    if (again) continue;
+    return give_up(d, r);
   }
 }
 

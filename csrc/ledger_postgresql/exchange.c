@@ -38,6 +38,11 @@ static bool is_fatal(const PGresult *result) {
   return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
+// Returns whether an error is libpq's own: it has run out of memory, for example. Then the server may have carried out the statement.
+static bool is_libpqs_own(const PGresult *result) {
+  return !PQresultErrorField(result, PG_DIAG_SQLSTATE);
+}
+
 static bool is_error(const PGresult *result) {
   return PQresultStatus(result) == PGRES_FATAL_ERROR || PQresultStatus(result) == PGRES_BAD_RESPONSE;
 }
@@ -106,7 +111,7 @@ static outcome collect(database *d, const int *which, int count, PGresult **resu
     if (is_preparing && !is_error(next) && PQresultStatus(next) == PGRES_COMMAND_OK) d->statements[which[at]].prepared = true;
     keep(result, next);
     failed = is_error(next);
-    if (failed && is_fatal(next)) break;
+    if (failed && (is_fatal(next) || is_libpqs_own(next))) break;
   }
   return EXCHANGE_LOST;
 }
@@ -149,6 +154,7 @@ void exchange_reason(const PGresult *result, char *text, size_t size) {
   const char *words = NULL;
   for (size_t i = 0; !words && i < sizeof reasons / sizeof *reasons; i++)
     if (exchange_has_state(result, reasons[i].state)) words = reasons[i].words;
+  if (!words && is_libpqs_own(result)) words = "not enough memory";
   if (!words) words = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY); // this message contains names from the schema, but no values
   snprintf(text, size, "%s", words ? words : "PostgreSQL gave no reason");
 }

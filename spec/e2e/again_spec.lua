@@ -1,16 +1,18 @@
 -- SPDX-License-Identifier: MIT
 -- Later runs of `omni run`: they keep paid files, make changed scenes, and continue interrupted work.
+local asked = require "helper.ledger"
 local cjson = require "cjson"
 local core = require "omni.core"
 local env = require "helper.env"
 local program = require "helper.program"
 
 describe("omni run, again", function()
-  local files, board, out, service
+  local files, board, out, service, ledger
 
   before_each(function()
     files = env.directory()
     board, out = files:file "board.lua", files:file "out"
+    ledger = asked.new(out .. "/ledger.db")
   end)
   after_each(function()
     service.stop()
@@ -28,7 +30,11 @@ return storyboard {
 ]]):format(more or "", dusk))
   end
   local function serve(...) service = program.service { ... } end
-  local function words(...) return { "run", board, "--yes", "--out", out, ... } end
+  local function words(...)
+    local list = { "run", board, "--yes", "--out", out, ... }
+    if ledger ~= out .. "/ledger.db" then table.move({ "--ledger", ledger }, 1, 2, #list + 1, list) end
+    return list
+  end
   local function run(...)
     local result = program.run(words(...), { environment = service.environment })
     assert.same({ 0, "" }, { result.code, result.err }, result.out)

@@ -2,6 +2,7 @@
 -- Kills the program (SIGKILL) at random moments while it makes a film: the same command continues, and nothing is paid twice.
 -- OMNI_KILL_ROUNDS is the number of rounds (25; `make prove`: 500), OMNI_KILL_SEED the seed of the random numbers.
 
+local asked = require "helper.ledger"
 local env = require "helper.env"
 local film = require "omni.film"
 local omni = require "omni"
@@ -47,7 +48,7 @@ describe("omni run, killed at a random moment", function()
   end
 
   local function command(place, ...)
-    return { program.binary, "run", place.board, "--yes", "--jobs", "2", "--out", place.out, ... }
+    return { program.binary, "run", place.board, "--yes", "--jobs", "2", "--out", place.out, "--ledger", place.ledger, ... }
   end
   local function run(place, ...)
     return assert(omni.process(command(place, ...), { environment = place.environment, stdout = "pipe" }))
@@ -62,7 +63,7 @@ describe("omni run, killed at a random moment", function()
   end
 
   local function settle_unknown(round, place)
-    local client <close> = assert(omni.client { base_url = service.url, api_key = service.key, ledger = place.out .. "/ledger.db" })
+    local client <close> = assert(omni.client { base_url = service.url, api_key = service.key, ledger = place.ledger })
     local words, seen = person.settle(place.board, { client = client, directory = place.out },
       function(scene) return charged(round, scene) end)
     assert.is_true(seen > 0, "exit code 4 without an unknown scene")
@@ -74,6 +75,7 @@ describe("omni run, killed at a random moment", function()
     local next_integer = random.stream(seed + round, "kill")
     local function next_number() return random.fraction(next_integer) end
     local place = { board = folder:file(round .. ".lua"), out = folder:file(round .. ".omni") }
+    place.ledger = asked.new(place.out .. "/ledger.db")
     place.environment = { HOME = folder.path, CRUN_BASE_URL = service.url, CRUN_API_KEY = service.key }
     env.write(place.board, (BOARD:gsub("%%d", tostring(round))))
     for _ = 1, 1 + math.floor(3 * next_number()) do run_and_kill(place, 1.8 * env.slowness * next_number()) end

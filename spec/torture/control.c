@@ -25,7 +25,8 @@ static const struct {
   const char *part; // of the file's name
   int of;
 } kinds[] = {
-    {"/omni/core.so", OF_OMNI}, {"/omni/ledger_sqlite.so", OF_OMNI}, {"/omni/listener.so", OF_OMNI}, {"libcurl", OF_CURL},
+    {"/omni/core.so", OF_OMNI}, {"/omni/ledger_postgresql.so", OF_OMNI}, {"libpq.so", OF_SQLITE},
+    {"/omni/ledger_sqlite.so", OF_OMNI}, {"/omni/listener.so", OF_OMNI}, {"libcurl", OF_CURL},
     {"libnghttp2", OF_CURL},    {"libsqlite3", OF_SQLITE},           {"libmicrohttpd", OF_MHD},      {"libgnutls", OF_TLS},
     {"libssl", OF_TLS},         {"libcrypto", OF_TLS},               {"libc.so", OF_LIBC},
 };

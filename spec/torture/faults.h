@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// The modules that a call may come from, as a set of bits.
+// The modules that a call may come from, as a set of bits. libpq counts as SQLite.
 enum { OF_LUA = 1, OF_OMNI = 2, OF_CURL = 4, OF_SQLITE = 8, OF_MHD = 16, OF_TLS = 32, OF_LIBC = 64 };
 
 enum fault_kind { FAULT_NONE, FAULT_MEMORY, FAULT_SYSTEM };

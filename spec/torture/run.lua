@@ -10,6 +10,7 @@ local faults = require "faults"
 local invariants = require "torture.invariants"
 local lfs = require "lfs"
 local omni = require "omni"
+local postgresql = require "helper.postgresql"
 local program = require "helper.program"
 local tls = require "helper.tls"
 
@@ -18,6 +19,7 @@ for _, name in ipairs { "callbacks.receiver", "http.server", "listener", "ledger
   "storyboard.language.load", "storyboard.plan", "storyboard.run", "storyboard.run.adopt", "storyboard.run.output_lock", "report" } do
   require("omni." .. name)
 end
+if postgresql.is_there then require "omni.ledger_postgresql" end
 local scenarios = require "torture.scenarios"
 
 local LUA <const>, OMNI <const>, CURL <const>, SQLITE <const>, MHD <const> = 1, 2, 4, 8, 16
@@ -65,6 +67,12 @@ function Scenario_methods:new_client(more)
   for name, value in pairs(more or {}) do given[name] = value or nil end
   if more and more.ledger == false then given.ledger = false end
   return omni.client(given)
+end
+
+---Opens a ledger in PostgreSQL: that of all children, or a new one.
+function Scenario_methods:open_database(name)
+  local address = name and self.database:gsub("/[^/?]*%?", "/" .. name .. "?") or self.database
+  return require("omni.ledger_postgresql").open(address .. "&connect_timeout=2")
 end
 
 function Scenario_methods:open_ledger(name) return require("omni.ledger_sqlite").open(self:file(name or "ledger.db")) end
@@ -158,7 +166,7 @@ function torture.run(place, scenario, mode_name, range)
     local name = ("%s.%s.%d"):format(scenario.name, mode_name, number)
     local s = setmetatable({
       folder = place.folder:file(name), name = name, url = place.service.url, key = place.service.key, errors = {}, events = {},
-      certificate = place.certificate, tls_key = place.tls_key,
+      certificate = place.certificate, tls_key = place.tls_key, database = place.database,
     }, Scenario_mt)
     assert(lfs.mkdir(s.folder))
     env.write(s:file "ledger.db", place.ledger)
@@ -240,8 +248,13 @@ local function main()
   local range = { first = setting("FROM", 1), last = setting("TO", math.maxinteger), stride = setting("STRIDE", 1) }
   local runs, broken, began = 0, 0, core.now()
   for _, scenario in ipairs(scenarios) do
-    if not wanted:find "%S" or (" " .. wanted .. " "):find(" " .. scenario.name .. " ", 1, true) then
+    local can_run = not scenario.postgresql or postgresql.is_there
+    if can_run and not wanted:find "%S" or can_run and (" " .. wanted .. " "):find(" " .. scenario.name .. " ", 1, true) then
       local place = torture.open()
+      if scenario.postgresql then
+        place.database = postgresql.database()
+        require("helper.ledger").once(place.database)
+      end
       for mode_name in (words:find "%S" and words or usual):gmatch "%S+" do
         local from = core.now()
         local total = torture.run(place, scenario, mode_name, range)

@@ -306,6 +306,71 @@ add("ledger_closed_busy", { before = ledger_open, no_loop = true, act = function
   return owners == 5
 end })
 
+-- --- a ledger in PostgreSQL, which all children share
+
+-- Returns a submit of this child alone.
+local function intent_of(s)
+  local params = {}
+  for name, value in pairs(intent[2]) do params[name] = type(value) == "string" and name ~= "input" and s.name .. value or value end
+  return params
+end
+
+-- What was reported must be in the ledger. A submit that failed may not stay live: nothing was sent.
+local function database_after(s)
+  s.ledger = s.ledger or s:open_database()
+  local rows = assert(ask(s.ledger, "by_identity", { identity = s.name .. "i", service = s.name .. "s" }))
+  local state = rows[1] and rows[1].state or "none"
+  local wanted = s.said or "none"
+  local fits = state == wanted or s.tried == state or wanted == "none" and state == "refused"
+  assert(fits, ("the row's state is %s after %s%s"):format(state, wanted, s.tried and ", tried: " .. s.tried or ""))
+end
+
+-- Runs verbs on this child's submit: { verb, parameters, the state that it reports }.
+local function database_verbs(list)
+  return { postgresql = true, no_ledger = true, no_loop = true, after = database_after, before = function(s)
+    s.ledger = s:open_database()
+    assert(ask(s.ledger, "version"))
+  end, act = function(s)
+    local params, id = intent_of(s), nil
+    for i, one in ipairs(list) do
+      if i > 1 then
+        params, s.tried = { id = id }, one[3]
+        for name, value in pairs(one[2] or {}) do params[name] = value end
+      end
+      local rows, problem = ask(s.ledger, one[1], params)
+      if not rows then return nil, problem end
+      id, s.said, s.tried = id or rows[1].id, one[3] or s.said, nil
+    end
+    return true
+  end }
+end
+
+add("database_open", { postgresql = true, no_ledger = true, no_loop = true, after = database_after, act = function(s)
+  s.ledger = s:open_database()
+  return ask(s.ledger, "version")
+end })
+add("database_open_close", { postgresql = true, no_ledger = true, no_loop = true, after = database_after, act = function(s)
+  local ledger <close> = s:open_database()
+  local rows, problem = ask(ledger, "version")
+  return rows, problem
+end })
+add("database_intend", database_verbs { { "intend", {}, "intended" } })
+add("database_accept", database_verbs { { "intend", {}, "intended" }, { "accept", { task_id = "x" }, "accepted" },
+  { "finish", { state = "success", credits = 3, media = 1 }, "success" },
+  { "remember_file", { number = 1, path = "p", sha256 = "s", size = 1 } }, { "row" } })
+add("database_refuse", database_verbs { { "intend", {}, "intended" }, { "refuse", { error = "e", message = "m" }, "refused" } })
+add("database_close_busy", { postgresql = true, no_ledger = true, no_loop = true, act = function(s)
+  local ledger = s:open_database()
+  for i = 1, 3 do ledger:start("o" .. i, "intend", { account = s.name, model = "m", input = "{}", identity = s.name .. i }) end
+  ledger:close()
+  local owners = 0
+  for _ in ledger.finished, ledger do owners = owners + 1 end
+  return owners == 3
+end, after = function(s)
+  s.ledger = s.ledger or s:open_database()
+  assert(ask(s.ledger, "open"))
+end })
+
 -- --- boards
 
 -- Instead of ffmpeg, which takes most of a board's time.
