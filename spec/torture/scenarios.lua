@@ -333,12 +333,16 @@ local function database_verbs(list)
   end, act = function(s)
     local params, id = intent_of(s), nil
     for i, one in ipairs(list) do
+      s.tried = one[3] -- stays if Lua runs out of memory, so that nobody has seen the verb's result
       if i > 1 then
-        params, s.tried = { id = id }, one[3]
+        params = { id = id }
         for name, value in pairs(one[2] or {}) do params[name] = value end
       end
       local rows, problem = ask(s.ledger, one[1], params)
-      if not rows then return nil, problem end
+      if not rows then
+        if i == 1 then s.tried = nil end
+        return nil, problem
+      end
       id, s.said, s.tried = id or rows[1].id, one[3] or s.said, nil
     end
     return true

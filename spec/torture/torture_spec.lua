@@ -2,6 +2,7 @@
 -- A sample of `make torture` and of what `make prove` loses power in: a few scenarios, with a fault at some of their calls.
 
 local env = require "helper.env"
+local postgresql = require "helper.postgresql"
 
 if env.is_slow then return pending "the sanitizers and valgrind have allocators of their own" end
 
@@ -33,6 +34,11 @@ describe("when memory runs out", function()
   it("a submit that could not be recorded keeps no other one waiting", function() tortured("submit_idempotent", "lua-once", 109) end)
   it("after a loss of power, no task is lost, no file is broken, and nothing is paid for twice", function()
     run("POWER_RUNS=9 POWER_STATES=5", "power_loss")
+  end)
+  it("a ledger in PostgreSQL goes on, and no submit stays behind that nobody sent", function()
+    if not postgresql.is_there then return pending "PostgreSQL isn't installed" end
+    tortured("database_intend", "c-once", 4)
+    tortured("database_open", "c-once", 67)
   end)
   it("the ledger and the server go on", function() tortured("ledger_accept serve_get", "lua-more c-once", 211) end)
 end)
