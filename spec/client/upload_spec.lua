@@ -203,7 +203,7 @@ describe("an upload", function()
   it("is tried once with retry_for = 0, and otherwise for at most retry_for seconds", function()
     assert_failed("upload_failed", upload { refusal "503 Busy" })
     assert.equal(1, #puts())
-    assert_failed("network", upload({ { hostile.close() } }, { retry_for = 0.05 }))
+    assert_failed("network", upload({ { hostile.close() } }, { retry_for = env.seconds(0.5) }))
     assert.is_true(#asked() > 1)
   end)
 
