@@ -1,16 +1,18 @@
 -- SPDX-License-Identifier: MIT
 -- Measures the time from the sending of a callback until the waiting coroutine runs, including the confirming query and a ledger.
--- callback_wait.lua BASE_URL COUNT LEDGER → median and 99th percentile in ms, then those of a query every 5 s
+-- callback_wait.lua BASE_URL COUNT LEDGER [URL] → with URL, another program receives the callbacks (callback_elsewhere.lua). Prints the median and 99th percentile in ms, then those of a query every 5 s
 
 local core = require "omni.core"
 local omni = require "omni"
 
-local base_url, count, ledger = arg[1], tonumber(arg[2]), arg[3]
+local base_url, count, ledger, elsewhere = arg[1], tonumber(arg[2]), arg[3], arg[4]
 local delays, polled, over = {}, {}, 0
 
 omni.run(function()
   local client <close> = assert(omni.client { base_url = base_url, api_key = "ak_" .. ("0"):rep(32), ledger = ledger })
-  local receiver <close> = assert(omni.callbacks { client = client, listen = "127.0.0.1:0" })
+  local receiver <close> = assert(omni.callbacks {
+    client = client, listen = not elsewhere and "127.0.0.1:0", public_url = elsewhere,
+  })
   for i = 1, count do
     omni.spawn(function()
       local task = assert(client:submit { prompt = "A lighthouse keeper climbs the stairs at dusk." })
@@ -20,7 +22,7 @@ omni.run(function()
     end)
   end
   repeat omni.sleep(0.5) until over == count
-  assert(receiver.counts.confirmed == count)
+  assert(receiver.counts.confirmed == (elsewhere and 0 or count))
 end)
 
 for i = 1, count do polled[i] = math.random() * 5000 end

@@ -41,6 +41,11 @@ bool database_run(database *d, request *r);
 double database_idle_delay(const database *d);
 // Does maintenance work. Does the backend's background work; the ledger's thread calls it while no request is waiting.
 void database_idle(database *d);
+// Returns a descriptor that is readable when the database has sent something, or -1. The caller then calls database_idle.
+int database_socket(const database *d);
+// Returns the oldest notification from another program that database_notification hasn't returned yet; the caller must free it. Returns
+// NULL if there is none. Notifications are only hints, and may get lost.
+char *database_notification(database *d);
 // Closes the database, and does nothing if it is closed already. The next verb opens the database again.
 void database_close(database *d);
 // Closes the database and frees its memory. Accepts NULL.

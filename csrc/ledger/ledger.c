@@ -21,6 +21,8 @@ typedef struct {
   bool made;        // worker_release must be called
   lua_Integer busy; // number of requests whose result Lua hasn't taken yet
   request *given;   // the request whose result `finished` returned last, until the caller has handled that result
+  buffer notified;  // notifications that Lua takes one after the other; a NUL follows each
+  size_t told;      // how many bytes of `notified` Lua has taken
   bool pushing;     // `finished` is currently pushing the result of `given`
 } ledger;
 
@@ -78,6 +80,7 @@ static int release(lua_State *L) {
   ledger *l = check(L);
   if (l->made) worker_release(&l->worker);
   request_free(l->given);
+  buffer_free(&l->notified);
   *l = (ledger){.made = false};
   return 0;
 }
@@ -262,6 +265,27 @@ static int trouble(lua_State *L) {
   return 1;
 }
 
+// ledger:listen(on): whether `notified` returns notifications
+static int listen_it(lua_State *L) {
+  ledger *l = check_open(L);
+  worker_listen(&l->worker, lua_toboolean(L, 2));
+  return 0;
+}
+
+// ledger:notified() → the next notification of another program, or nothing
+static int notified(lua_State *L) {
+  ledger *l = check(L);
+  if (!l->made) return 0;
+  if (l->told == l->notified.length) {
+    l->told = 0;
+    if (!worker_take_notifications(&l->worker, &l->notified)) return 0;
+  }
+  const char *text = l->notified.data + l->told;
+  lua_pushstring(L, text);
+  l->told += strlen(text) + 1;
+  return 1;
+}
+
 static int busy(lua_State *L) {
   lua_pushinteger(L, check(L)->busy);
   return 1;
@@ -302,6 +326,7 @@ static void push_verbs(lua_State *L) {
 
 int ledger_push_module(lua_State *L) {
   static const luaL_Reg methods[] = {{"finished", finished}, {"busy", busy},     {"trouble", trouble}, {"pollfd", pollfd},
+                                     {"listen", listen_it},  {"notified", notified},
                                      {"timeout", timeout},   {"step", step},     {"close", close_it},
                                      {"__gc", release},      {"__close", close_it}, {NULL, NULL}};
   static const luaL_Reg box_methods[] = {{"__gc", free_box}, {NULL, NULL}};

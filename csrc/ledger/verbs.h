@@ -12,6 +12,7 @@
 //   PATH               → what a unique index on `path` indexes
 //   ALSO, ALSO_VALUE   → further columns of an intent, and their values
 //   UNLESS_LIVE        → ends an insert: nothing is inserted if another program has just inserted an equal submit
+//   NOTIFY(text)        in RETURNING: sends a text, unless NULL, to the programs that have the ledger open; or nothing
 //   BEGIN, CONTINUE_NUMBERS, COPIED_COLUMN, COPIED_VALUE → for the verbs that copy a ledger
 //   VERSION_OF_SCHEMA, VERSION_OF_BACKEND, SESSIONS, LOCKS → statements that describe the ledger
 
@@ -125,7 +126,9 @@
     " status = CASE state WHEN 'accepted' THEN :status ELSE status END, ended_at = coalesce(ended_at, " NOW ")," \
     " state = CASE state WHEN 'accepted' THEN :state ELSE state END" \
     " WHERE id = " ROW_OF_TASK " AND state IN ('accepted', 'success', 'failed', 'gone', 'forgotten') AND :state IN ('success', 'failed')" \
-    " RETURNING id") \
+    " RETURNING id" NOTIFY("(CASE WHEN ended_at = " NOW " THEN 'task ' || task_id END)")) \
+  /* Returns the tasks whose end was recorded in the last `seconds` seconds. */ \
+  X(ended, MINOR, "SELECT task_id FROM submit WHERE state IN ('success', 'failed') AND ended_at > " NOW " - :seconds") \
   X(status, MINOR, \
     "UPDATE submit SET status = :status, account = coalesce(:account, account) WHERE id = " ROW_OF_TASK " AND state = 'accepted' RETURNING id") \
   X(row, MINOR, SUBMIT " WHERE id = :id") \
@@ -198,10 +201,12 @@
   /* Begins or prolongs a pause of all requests with an API key. Returns how many seconds are left. */ \
   X(pause_account, MINOR, \
     "INSERT INTO account (account, paused_at, pause) VALUES (:account, " NOW ", :seconds) ON CONFLICT (account) DO UPDATE SET" \
-    " pause = " LARGER("excluded.pause", "coalesce(" PAUSE_LEFT ", 0)") ", paused_at = excluded.paused_at RETURNING pause") \
+    " pause = " LARGER("excluded.pause", "coalesce(" PAUSE_LEFT ", 0)") ", paused_at = excluded.paused_at RETURNING pause" \
+    NOTIFY("'account'")) \
   X(disable_account, MINOR, \
     "INSERT INTO account (account, disabled_at, disabled, message) VALUES (:account, " NOW ", :error, :message)" \
-    " ON CONFLICT (account) DO UPDATE SET disabled_at = excluded.disabled_at, disabled = excluded.disabled, message = excluded.message") \
+    " ON CONFLICT (account) DO UPDATE SET disabled_at = excluded.disabled_at, disabled = excluded.disabled, message = excluded.message" \
+    " RETURNING account" NOTIFY("'account'")) \
   X(account, MINOR, \
     "SELECT " PAUSE_LEFT " AS pause, disabled, message, " NOW " - disabled_at AS disabled_for FROM account WHERE account = :account") \
   /* Returns, by account, the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has \

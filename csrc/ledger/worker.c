@@ -4,16 +4,17 @@
 
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "shared/descriptor.h"
 #include "shared/thread.h"
 
+enum { MOST_NOTIFIED = 1 << 16 }; // maximum total size of notifications that Lua hasn't taken, in bytes; further ones are dropped
 static const double RETRY_DELAY = 0.5; // seconds between two attempts to run the verbs that are waiting for the database
 
 static void put(queue *q, request *r) {
@@ -30,19 +31,26 @@ static request *get(queue *q) {
   return r;
 }
 
-// Waits for a request, for at most `delay` seconds, or without a limit if `delay` is negative. The caller must hold the lock. Returns false
-// after a timeout.
+// Waits for a request or for a notification of the database, for at most `delay` seconds, or without a limit if `delay` is negative. Returns
+// whether there may be a request.
 static bool wait_for_request(worker *w, double delay) {
-  if (delay < 0) return pthread_cond_wait(&w->added, &w->lock) == 0;
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_sec += (time_t)delay;
-  until.tv_nsec += (long)((delay - floor(delay)) * 1e9);
-  if (until.tv_nsec >= 1000000000L) {
-    until.tv_sec++;
-    until.tv_nsec -= 1000000000L;
+  struct pollfd fds[] = {{.fd = w->added, .events = POLLIN}, {.fd = database_socket(w->database), .events = POLLIN}};
+  int ready = poll(fds, 2, delay < 0 ? -1 : (int)ceil(delay * 1000));
+  if (ready < 0) return true; // a signal
+  eventfd_t ignored;
+  return fds[0].revents && eventfd_read(w->added, &ignored) == 0;
+}
+
+// Passes the notifications that the database has received on to Lua, if Lua listens.
+static void take_notifications(worker *w) {
+  bool any = false;
+  for (char *text; (text = database_notification(w->database)); free(text)) {
+    pthread_mutex_lock(&w->lock);
+    size_t size = strlen(text) + 1;
+    if (w->listening && w->notified.length + size <= MOST_NOTIFIED) any = buffer_append(&w->notified, text, size) || any;
+    pthread_mutex_unlock(&w->lock);
   }
-  return pthread_cond_timedwait(&w->added, &w->lock, &until) == 0;
+  if (any) eventfd_write(w->wake, 1);
 }
 
 // Passes a request to Lua. Wakes Lua only for the first of several requests: Lua takes all of them, and its timeout is 0 until it has.
@@ -97,40 +105,33 @@ static void run(worker *w, request *r) {
 
 static void *work(void *argument) {
   worker *w = argument;
-  pthread_mutex_lock(&w->lock);
   for (;;) {
-    request *r = get(&w->queued);
-    if (!r && w->ending) break;
-    bool timed_out = false;
-    if (!r) {
-      double delay = w->waiting.first ? RETRY_DELAY : database_idle_delay(w->database);
-      timed_out = !wait_for_request(w, delay);
-      if (!timed_out) continue;
-    }
-    pthread_mutex_unlock(&w->lock);
-    if (r) run(w, r);
-    else if (w->waiting.first) run_waiting(w, false);
-    else database_idle(w->database);
     pthread_mutex_lock(&w->lock);
+    request *r = get(&w->queued);
+    bool ending = w->ending;
+    pthread_mutex_unlock(&w->lock);
+    if (!r && ending) break;
+    if (r) run(w, r);
+    else if (!wait_for_request(w, w->waiting.first ? RETRY_DELAY : database_idle_delay(w->database))) {
+      if (w->waiting.first) run_waiting(w, false);
+      else database_idle(w->database);
+    }
+    take_notifications(w);
   }
-  pthread_mutex_unlock(&w->lock);
   run_waiting(w, true);
   database_close(w->database);
   return NULL;
 }
 
 bool worker_start(worker *w, const char *name) {
-  *w = (worker){.wake = -1};
+  *w = (worker){.added = -1, .wake = -1};
   w->queued.end = &w->queued.first;
   w->done.end = &w->done.first;
   w->waiting.end = &w->waiting.first;
   pthread_mutex_init(&w->lock, NULL);
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&w->added, &monotonic);
-  pthread_condattr_destroy(&monotonic);
-  if (!(w->database = database_new(name)) || (w->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) < 0) return false;
+  if (!(w->database = database_new(name))) return false;
+  if ((w->added = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) < 0) return false;
+  if ((w->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) < 0) return false;
   int error = thread_start(&w->thread, work, w);
   w->running = error == 0;
   errno = error;
@@ -140,8 +141,23 @@ bool worker_start(worker *w, const char *name) {
 void worker_add(worker *w, request *r) {
   pthread_mutex_lock(&w->lock);
   put(&w->queued, r);
-  pthread_cond_signal(&w->added);
   pthread_mutex_unlock(&w->lock);
+  eventfd_write(w->added, 1);
+}
+
+void worker_listen(worker *w, bool listening) {
+  pthread_mutex_lock(&w->lock);
+  w->listening = listening;
+  pthread_mutex_unlock(&w->lock);
+}
+
+bool worker_take_notifications(worker *w, buffer *into) {
+  buffer_free(into);
+  pthread_mutex_lock(&w->lock);
+  *into = w->notified;
+  w->notified = (buffer){0};
+  pthread_mutex_unlock(&w->lock);
+  return into->length > 0;
 }
 
 request *worker_take(worker *w) {
@@ -170,13 +186,14 @@ void worker_stop(worker *w) {
   if (w->running) {
     pthread_mutex_lock(&w->lock);
     w->ending = true;
-    pthread_cond_signal(&w->added);
     pthread_mutex_unlock(&w->lock);
+    eventfd_write(w->added, 1);
     pthread_join(w->thread, NULL);
     w->running = false;
   }
+  if (w->added >= 0) close(w->added);
   if (w->wake >= 0) close(w->wake);
-  w->wake = -1;
+  w->added = w->wake = -1;
 }
 
 void worker_release(worker *w) {
@@ -185,5 +202,5 @@ void worker_release(worker *w) {
   database_free(w->database);
   free(w->trouble);
   pthread_mutex_destroy(&w->lock);
-  pthread_cond_destroy(&w->added);
+  buffer_free(&w->notified);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "ledger/database.h"
+#include "shared/buffer.h"
 
 typedef struct {
   request *first, **end;
@@ -17,11 +18,13 @@ typedef struct {
   queue waiting;      // used only by the ledger's thread: verbs that wait for an unreachable database
   pthread_t thread;
   pthread_mutex_t lock; // protects the following fields
-  pthread_cond_t added;
   queue queued, done;
   bool ending;
+  bool listening;  // whether Lua takes notifications
+  buffer notified; // notifications that Lua hasn't taken; a NUL follows each
   char *trouble; // the reason why verbs are waiting; NULL: no verb is waiting
   bool running; // used only by the Lua thread: whether the ledger's thread has been started and not yet joined
+  int added;    // an eventfd, readable when a request was queued or the worker must end; -1: closed
   int wake;     // an eventfd, readable when a request is done or `trouble` has changed; -1: closed
 } worker;
 
@@ -36,6 +39,10 @@ request *worker_take(worker *w);
 bool worker_has_done(worker *w);
 // Copies the reason why verbs are waiting for the database into `text`. Returns false if no verb is waiting.
 bool worker_trouble(worker *w, char *text, size_t size);
+// Starts or stops keeping the notifications of the database for worker_take_notifications.
+void worker_listen(worker *w, bool listening);
+// Replaces the buffer's bytes by the notifications that have arrived; a NUL follows each. Returns false if there are none.
+bool worker_take_notifications(worker *w, buffer *into);
 // Runs the requests that are still waiting, ends the thread and closes the database. worker_take still returns the finished requests.
 // Idempotent.
 void worker_stop(worker *w);

@@ -40,6 +40,7 @@ static const char SETTINGS[] =
     "SET search_path = omni, pg_temp; SET lock_timeout = '10s'; SET statement_timeout = '20s'; SET jit = off;"
     "SET client_min_messages = error; SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
     "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; SET idle_session_timeout = 0;"
+    "LISTEN omni;"
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';"
     "SELECT pg_backend_pid(), current_setting('server_encoding'), to_regclass('omni.ledger') IS NOT NULL,"
     " (SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'omni'),"

@@ -252,6 +252,21 @@ void database_idle(database *d) {
   request_reset(&r);
 }
 
+int database_socket(const database *d) {
+  return d->connection ? PQsocket(d->connection) : -1;
+}
+
+char *database_notification(database *d) {
+  char *text = NULL;
+  while (!text && d->connection) {
+    PGnotify *one = PQnotifies(d->connection);
+    if (!one) break;
+    if (one->be_pid != PQbackendPID(d->connection)) text = strdup(one->extra);
+    PQfreemem(one);
+  }
+  return text;
+}
+
 void database_close(database *d) {
   if (d->connection && d->session) {
     char sql[64];

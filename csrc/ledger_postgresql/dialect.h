@@ -20,6 +20,8 @@
 #define ALSO ", instead_of"
 #define ALSO_VALUE ", :instead_of"
 #define UNLESS_LIVE "ON CONFLICT DO NOTHING"
+// Makes other programs read the ledger at once. Only a hint: they also read it every second.
+#define NOTIFY(text) ", CASE WHEN " text " IS NOT NULL THEN pg_notify('omni', " text ") END"
 #define BEGIN "BEGIN"
 #define CONTINUE_NUMBERS "SELECT setval(pg_get_serial_sequence('submit', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM submit), false)"
 // SQLite doesn't store which row a submit has replaced. The replaced row was the scene's last live row.

@@ -73,4 +73,5 @@
   X("CREATE TABLE account (" \
     "  account " TEXT " PRIMARY KEY, next_at float8, paused_at float8, pause float8, disabled_at float8, disabled " TEXT "," \
     "  message " TEXT \
-    ");")
+    ");") \
+  X("CREATE INDEX submit_ended ON submit (ended_at) WHERE state IN ('success', 'failed');")

@@ -297,6 +297,16 @@ void database_idle(database *d) {
   d->needs_checkpoint = false;
 }
 
+int database_socket(const database *d) {
+  (void)d;
+  return -1;
+}
+
+char *database_notification(database *d) {
+  (void)d;
+  return NULL;
+}
+
 void database_close(database *d) {
   for (int i = 0; i < VERBS; i++) {
     sqlite3_finalize(d->statements[i]);

@@ -59,4 +59,5 @@
     "  next_at REAL," /* when the next request may start, if the key has a rate */ \
     "  paused_at REAL, pause REAL," /* the last pause and its length */ \
     "  disabled_at REAL, disabled TEXT, message TEXT" /* when and why the service last refused the key */ \
-    ") STRICT;")
+    ") STRICT;") \
+  X("CREATE INDEX submit_ended ON submit (ended_at) WHERE state IN ('success', 'failed');")

@@ -8,6 +8,7 @@ if not postgresql.is_there then
   return describe("PostgreSQL", function() it("isn't installed", function() pending "nothing was tried" end) end)
 end
 
+local core = require "omni.core"
 local env = require "helper.env"
 local ledgers = require "omni.ledger"
 local loop = require "omni.loop"
@@ -215,6 +216,61 @@ describe("a user who doesn't own the ledger", function()
     local empty = postgresql.database()
     local name = empty:match "/(ledger[%w_]+)"
     refused((empty:gsub("omni@", user .. "@")), "can't be opened: permission denied for database " .. name)
+  end)
+end)
+
+describe("a notification", function()
+  -- Waits for a notification. Returns it, and all that follow it at once.
+  local function heard(handle)
+    local ready <const> = core.poll_set()
+    ready:add(handle:pollfd())
+    local deadline, texts = core.now() + env.seconds(30), {}
+    while #texts == 0 do
+      assert(core.now() < deadline, "no notification")
+      ready:wait(1, {})
+      handle:step()
+      for text in handle.notified, handle do texts[#texts + 1] = text end
+    end
+    ready:close()
+    return texts
+  end
+
+  it("reaches the other programs that listen: when a task is over, once, and when an account's row changes", function()
+    local address = postgresql.database()
+    local handle <close> = ledger.open(address)
+    local other <close> = ledger.open(address)
+    for _, one in ipairs { handle, other } do
+      ask(one, "version")
+      one:listen(true)
+    end
+    local id = intend(other)
+    ask(other, "accept", { id = id, task_id = "first" })
+    ask(other, "status", { id = id, status = "running" })
+    for _ = 1, 2 do ask(other, "finish", { id = id, state = "success", media = 1 }) end
+    ask(other, "disable_account", { account = "a", error = "e" })
+    local texts = heard(handle)
+    while #texts < 2 do table.insert(texts, heard(handle)[1]) end
+    assert.same({ "task first", "account" }, texts)
+    ask(handle, "pause_account", { account = "a", seconds = 1 })
+    assert.same({ "account" }, heard(other))
+    assert.is_nil(other:notified())
+    assert.is_nil(handle:notified()) -- not its own
+  end)
+
+  it("is dropped while nobody listens, and comes again after a lost connection", function()
+    local address = postgresql.database()
+    local handle <close> = ledger.open(address)
+    local other <close> = ledger.open(address)
+    ask(handle, "version")
+    ask(other, "pause_account", { account = "a", seconds = 1 })
+    ask(handle, "version")
+    handle:listen(true)
+    postgresql.sql(address, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+      .. " AND pid <> pg_backend_pid()")
+    ask(handle, "version")
+    assert.is_nil(handle:notified())
+    ask(other, "disable_account", { account = "a", error = "e" })
+    assert.same({ "account" }, heard(handle))
   end)
 end)
 

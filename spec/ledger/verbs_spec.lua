@@ -264,6 +264,24 @@ describe("closing a ledger", function()
   end)
 end)
 
+describe("the tasks whose end was recorded lately", function()
+  it("are those whose first final state was recorded within so many seconds", function()
+    local directory <close> = env.directory()
+    local handle <close>, name = open(directory)
+    for i, state in ipairs { "success", "failed", "success" } do
+      local id = intend(handle)
+      ask(handle, "accept", { id = id, task_id = "task " .. i })
+      if i < 3 then ask(handle, "finish", { id = id, state = state }) end
+    end
+    local found = {}
+    for _, row in ipairs(ask(handle, "ended", { seconds = 60 })) do found[row.task_id] = true end
+    assert.same({ ["task 1"] = true, ["task 2"] = true }, found)
+    backend.sql(name, "UPDATE submit SET ended_at = ended_at - 100 WHERE id = 1")
+    ask(handle, "finish", { id = 1, state = "success", media = 2 })
+    assert.same({ { task_id = "task 2" } }, ask(handle, "ended", { seconds = 60 }))
+  end)
+end)
+
 describe("an account's row", function()
   it("forbids intents while the key is paused, and joins a later end of the pause, never an earlier one", function()
     local directory <close> = env.directory()

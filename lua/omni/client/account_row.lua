@@ -55,9 +55,10 @@ function Row_methods:read(ledger)
 end
 
 ---Reads the row in the background, at most once a second.
-function Row_methods:look()
+---@param at_once? boolean  another program has just changed a row
+function Row_methods:look(at_once)
   local now = core.now()
-  if now < self.look_at then return end
+  if now < self.look_at and not at_once then return end
   local ledger = open_ledger(self)
   if not ledger then return end
   self.look_at = now + LOOK_EVERY

@@ -9,6 +9,7 @@ local json = require "omni.json"
 local key_selection = require "omni.client.key_selection"
 local keys = require "omni.client.key_state"
 local ledger_search = require "omni.client.ledger_search"
+local ledger_watch = require "omni.client.ledger_watch"
 local ledgers = require "omni.ledger"
 local loop = require "omni.loop"
 local models = require "omni.models"
@@ -510,7 +511,7 @@ local function open(opts)
   local self = setmetatable(chosen.fields, Client_mt)
   self.closed = false
   for _, name in ipairs { "board_ledgers", "known_models", "unknown", "uploading", "uploads", "warned" } do self[name] = {} end
-  self.durations = task_durations.new(self)
+  self.durations, self.ledger_watch = task_durations.new(self), ledger_watch.new(self)
   self.all_keys = key_selection.new(self, function(key, id, ledger, row)
     return tasks.new(self, id, key, nil, ledger, row)
   end)

@@ -245,6 +245,7 @@ function Poller_methods:wait(task, deadline)
     self.new = self.new + 1
   end
   join(task)
+  if self.client.receiver and task.ledger then self.client.ledger_watch:add(task) end
   if not self.runner or self.runner:done() then
     self.runner = loop.background(run, self)
   elseif self.new == 1 then
@@ -297,4 +298,4 @@ local function new(key, most)
   return self
 end
 
-return { confirm = confirm, new = new }
+return { confirm = confirm, is_awaited = is_awaited, new = new }

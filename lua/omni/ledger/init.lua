@@ -49,7 +49,10 @@ local function driver_of(self)
     handle:step()
     deliver(self, handle)
     report_trouble(self, handle)
-    return not self.handle or handle:busy() == 0
+    for text in handle.notified, handle do
+      for listener in pairs(self.listeners) do listener.fn(text) end
+    end
+    return not self.handle or handle:busy() == 0 and not next(self.listeners)
   end)
 end
 
@@ -148,6 +151,27 @@ function Ledger_methods:settle_abandoned(row)
   if not rows then return nil, problem end
   if not rows[1] then return row end
   return self:row("row", { id = row.id })
+end
+
+local Listener_mt = {
+  __close = function(listener)
+    local self = listener.ledger
+    self.listeners[listener] = nil
+    if self.handle and not next(self.listeners) then self.handle:listen(false) end
+  end,
+}
+
+---Calls a function for each notification of another program: "task ID" or "account". Notifications may get lost, and a ledger in a file has
+---none.
+---@param fn fun(text: string)  must not wait
+---@return table listener  close it to stop listening
+function Ledger_methods:listen(fn)
+  local listener = setmetatable({ ledger = self, fn = fn }, Listener_mt)
+  if not self.handle then return listener end
+  self.handle:listen(true)
+  self.listeners[listener] = true
+  self.driver:start()
+  return listener
 end
 
 -- --- files
@@ -260,7 +284,7 @@ local function open(path)
   if not handle then return nil, problem end
   local self = setmetatable({
     path = path, digests = {}, sending = setmetatable({}, { __mode = "v" }), machine = is_shared and machine_prefix() or "",
-    in_trouble = false,
+    in_trouble = false, listeners = {},
   }, Ledger_mt)
   self.handle = handle
   self.driver = driver_of(self)

@@ -37,6 +37,15 @@ function LedgerHandle:finished(before) end
 ---@return omni.LedgerFailure|nil
 function LedgerHandle:trouble() end
 
+---Starts or stops keeping notifications of other programs. A ledger in a file has none.
+---@param on boolean
+function LedgerHandle:listen(on) end
+
+---Returns the next notification of another program, or nothing: "task ID" when it has recorded the end of a task, "account" when it has
+---changed the table `account`. Notifications may get lost.
+---@return string|nil
+function LedgerHandle:notified() end
+
 ---Returns the number of started verbs whose results `finished` hasn't returned yet.
 ---@return integer
 function LedgerHandle:busy() end
