@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Measures the time from the sending of a callback until the waiting coroutine runs, including the confirming query and a ledger.
--- callback_wait.lua BASE_URL COUNT LEDGER [URL] → with URL, another program receives the callbacks (callback_elsewhere.lua). Prints the median and 99th percentile in ms, then those of a query every 5 s
+-- callback_wait.lua BASE_URL COUNT LEDGER [URL] → median and 99th percentile in ms, then those of a query every 5 s
+-- URL: where another program receives the callbacks (callback_elsewhere.lua)
 
 local core = require "omni.core"
 local omni = require "omni"
