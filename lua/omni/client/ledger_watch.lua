@@ -34,7 +34,7 @@ local function confirm(self, id)
   local task = self.tasks[id]
   if not task or task:done() or self.confirming[id] then return end
   self.confirming[id] = loop.background(function()
-    local ending <close> = setmetatable({}, { __close = function() self.confirming[id] = nil end })
+    local ending <close> = setmetatable({}, { __close = function() self.confirming[id] = nil end }) -- luacheck: ignore 211
     poller.confirm(task)
   end)
 end
