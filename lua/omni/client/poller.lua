@@ -161,6 +161,8 @@ local function poll(self, task)
   end
 end
 
+local SCHEDULE_TRIES <const> = 100 -- attempts to schedule a task again, when memory has run out
+
 -- When closed, records that a fiber that queries tasks has ended, even if the fiber has failed.
 local Work_mt = {
   __close = function(work)
@@ -177,7 +179,11 @@ local function work(self)
     local task = pop(self)
     local fine, problem = pcall(poll, self, task)
     if not fine then
-      if task.waiter ~= nil then schedule(self, task, self.client.retry_min) end
+      local tries = 0
+      while task.waiter ~= nil and tries < SCHEDULE_TRIES and not pcall(schedule, self, task, self.client.retry_min) do
+        tries = tries + 1
+        pcall(loop.park, self.client.retry_min)
+      end
       error(problem, 0)
     end
   end

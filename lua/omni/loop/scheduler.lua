@@ -102,6 +102,7 @@ end
 local function park(timeout)
   local fiber = current
   if not in_fiber() then error("there is no running fiber; call this inside omni.run or omni.spawn", 2) end
+  if fiber.slot then timers.clear(fiber) end -- memory ran out in an earlier call of `park`, and the fiber caught that error
   if timeout then timers.set(fiber, now() + timeout) end
   fiber.parked = true
   return yield(PARKED)
@@ -283,7 +284,10 @@ function step(timeout)
   if pollable_count > 0 then step_pollables() end
   if times[1] then
     local time = now()
-    while times[1] and times[1] <= time do wake(timers.fibers[1]) end
+    while times[1] and times[1] <= time do
+      local fiber = timers.fibers[1]
+      if fiber.parked then wake(fiber) else timers.clear(fiber) end
+    end
   end
   if batch_at == batch_count then
     ready, batch, batch_at, batch_count, ready_count = batch, ready, 0, ready_count, 0
