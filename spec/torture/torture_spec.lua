@@ -37,7 +37,7 @@ describe("when memory runs out", function()
   end)
   it("a ledger in PostgreSQL goes on, and no submit stays behind that nobody sent", function()
     if not postgresql.is_there then return pending "PostgreSQL isn't installed" end
-    tortured("database_intend", "c-once", 4)
+    tortured("database_intend", "c-once", 5)
     tortured("database_open", "c-once", 67)
   end)
   it("the ledger and the server go on", function() tortured("ledger_accept serve_get", "lua-more c-once", 211) end)
