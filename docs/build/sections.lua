@@ -42,8 +42,8 @@ and where errors go.]],
     { fn = "map" }, { fn = "timeout" }, { methods = "omni.Fiber", as = "fiber", names = { "join", "cancel", "done" } },
     { values = { loop = [[
 omni's event loop, as a pollable for other event loops. `omni.loop:pollfd()` returns a descriptor that becomes readable when
-`omni.loop:step()` has work to do. `omni.loop:timeout()` returns the number of seconds after which `step` must be called in any case, or nil.
-`omni.loop:step()` runs everything that is ready to run, and never waits. `omni.loop:empty()` returns whether every fiber has ended.
+`omni.loop:step()` has work to do. `omni.loop:timeout()` returns the number of seconds after which `step` must be called in any case, or
+nil. `omni.loop:step()` runs everything that is ready to run, and never waits. `omni.loop:empty()` returns whether every fiber has ended.
 [hosts.md](hosts.md) explains how to use these functions, and the modules `omni.cqueues` and `omni.luv`.]] }, order = { "loop" } } },
 
   { title = "Boards",
@@ -62,7 +62,8 @@ whose `problems` field lists everything that is wrong.]],
     { words = { "storyboard", "scene", "windows", "file", "url", "last_frame", "clip" } },
     { class = "omni.SceneFields", title = "a scene" }, { class = "omni.CutFields", title = "a cut" } },
 
-  { title = "Callbacks", text = "A receiver accepts the service's callbacks and confirms each with a query. [callbacks.md](callbacks.md) explains how to use one.",
+  { title = "Callbacks",
+    text = "A receiver accepts the service's callbacks and confirms each with a query. [callbacks.md](callbacks.md) explains how to use one.",
     { fn = "callbacks" }, { methods = "omni.Receiver", as = "receiver", names = { "handle", "close" } },
     { class = "omni.Receiver", title = "a receiver" },
     { class = "omni.CallbackEvent", title = "a callback event" }, { fn = "parse_callback" } },
