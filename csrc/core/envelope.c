@@ -198,7 +198,8 @@ static bool is_final_task(lua_State *L, const json_document *d, uint32_t value) 
 
 bool json_whole(const json_document *d, uint32_t value, lua_Integer *whole) {
   double number = json_number(d, value);
-  bool fits = number >= -0x1p63 && number < 0x1p63 && number == floor(number);
+  const double limit = 9223372036854775808.0; // 2^63
+  bool fits = number >= -limit && number < limit && number == floor(number);
   if (fits) *whole = (lua_Integer)number;
   return fits;
 }

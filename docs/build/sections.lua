@@ -62,8 +62,8 @@ whose `problems` field lists everything that is wrong.]],
     { words = { "storyboard", "scene", "windows", "file", "url", "last_frame", "clip" } },
     { class = "omni.SceneFields", title = "a scene" }, { class = "omni.CutFields", title = "a cut" } },
 
-  { title = "Callbacks",
-    text = "A receiver accepts the service's callbacks and confirms each with a query. [callbacks.md](callbacks.md) explains how to use one.",
+  { title = "Callbacks", text = [[
+A receiver accepts the service's callbacks and confirms each with a query. [callbacks.md](callbacks.md) explains how to use one.]],
     { fn = "callbacks" }, { methods = "omni.Receiver", as = "receiver", names = { "handle", "close" } },
     { class = "omni.Receiver", title = "a receiver" },
     { class = "omni.CallbackEvent", title = "a callback event" }, { fn = "parse_callback" } },
