@@ -86,7 +86,7 @@ struct exchange {
   refused_address refused; // the last address that omni refused to connect to; `text` is empty if there was none
 };
 
-// Prepares the transfer's easy handle for the exchange. Calls `after_reset` after it has reset the handle's options. Returns false when
+// Prepares the transfer's easy handle for the exchange. Resets the handle's options, then calls `after_reset`. Returns false when
 // libcurl runs out of memory.
 bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t));
 // Returns whether the exchange may connect to an address. The service chooses the URLs of downloads and uploads, so these transfers must

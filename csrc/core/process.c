@@ -40,7 +40,7 @@ typedef struct {
   int pidfd, poll_set;
   double check_at; // without a pidfd: the time at which `step` must be called again
   bool closed, ended;
-  int exit, signal; // after the program's end, `exit` or `signal` is >= 0, unless other code in this process has reaped the child
+  int exit, signal; // once the program has ended, `exit` or `signal` is >= 0, unless other code in this process has reaped the child
   process_output out, err;
 } process;
 

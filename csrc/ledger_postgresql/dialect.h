@@ -3,7 +3,7 @@
 #ifndef OMNI_LEDGER_POSTGRESQL_DIALECT_H
 #define OMNI_LEDGER_POSTGRESQL_DIALECT_H
 
-// The ledger uses the database server's clock, since the clocks of several machines differ. If a transaction waits for locks first, this is
+// The ledger uses the database server's clock, since clocks differ between machines. If a transaction waits for locks first, this is
 // the time after the wait, since its next statement begins then.
 #define NOW "extract(epoch FROM statement_timestamp())::float8"
 #define IS "IS NOT DISTINCT FROM"

@@ -82,8 +82,8 @@ static int query_text(database *d, const char *sql, char *answer, size_t size) {
     const unsigned char *text = sqlite3_column_text(statement, 0);
     if (text) snprintf(answer, size, "%s", text);
   }
-  int end = sqlite3_finalize(statement);
-  return code == SQLITE_ROW ? SQLITE_OK : code == SQLITE_DONE ? end : code;
+  int end = sqlite3_finalize(statement); // may have to commit what the statement wrote
+  return code == SQLITE_ROW || code == SQLITE_DONE ? end : code;
 }
 
 static int query_number(database *d, const char *sql, long long *number) {
@@ -223,7 +223,7 @@ static bool try_open(database *d, request *r, int *code) {
   if (*code == SQLITE_OK) *code = end(d, r, read_version(d, &version, &verdict));
   if (*code == SQLITE_OK && verdict == FINE) *code = query_text(d, "PRAGMA journal_mode = WAL", mode, sizeof mode);
   if (*code == SQLITE_OK && verdict == FINE && version < VERSION) {
-    *code = database_trust_log(d);
+    if (strcmp(mode, "wal") == 0) *code = database_trust_log(d); // without a log, this would leave the log's index open
     if (*code == SQLITE_OK) *code = database_note_code(d, migrate(d, r, &version, &verdict));
     d->needs_checkpoint = true;
   }

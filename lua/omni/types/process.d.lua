@@ -42,7 +42,7 @@ function Process:step() end
 ---@return string
 function Process:read() end
 
----Returns the result, or nil while the program runs.
+---Returns the result, or nil while the program is still running.
 ---@return omni.process.Result|nil
 function Process:result() end
 
