@@ -93,7 +93,7 @@ describe("docs/storyboards.md", function()
   end)
 
   it("names every transition, and no other", function()
-    local listed = page:match("xfade:(.-), and `none`")
+    local listed = page:match("`xfade` filter:(.-), and `none`")
     local count = 0
     for name in listed:gmatch("`(%l+)`") do
       count = count + 1
