@@ -145,8 +145,8 @@ local function await_key(self, deadline, timeout)
   return closed(self)
 end
 
----Waits until the task has finished. Outside of a fiber, `await` runs the event loop while it waits. A network failure doesn't end the wait. A
----timeout ends only the wait: the task continues at the service.
+---Waits until the task has finished. Outside of a fiber, `await` runs the event loop while it waits. A network failure doesn't end the
+---wait. A timeout ends only the wait: the task continues at the service.
 ---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  its status is "success" or "failed"; check `error`
 ---@return omni.Error|nil      with `task_id`; codes: timeout (`task_status`: the last known status), unauthorized, not_found, ...
