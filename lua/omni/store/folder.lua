@@ -102,8 +102,9 @@ function Folder_methods:check(content)
   core.remove(path)
   core.remove(folder)
   if not fine then return nil, problem end
-  local found = digest.file(path_of(self, sha256))
-  if found and found.sha256 == sha256 then return true end
+  -- Another machine may replace the object with the same content at this moment, so this doesn't compare the file's stamps.
+  local object <close> = io.open(path_of(self, sha256), "rb")
+  if object and object:read(#content + 1) == content then return true end
   return fail(self, "doesn't return what was written")
 end
 
