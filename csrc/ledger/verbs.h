@@ -12,7 +12,7 @@
 //   PATH               → what a unique index on `path` indexes
 //   ALSO, ALSO_VALUE   → further columns of an intent, and their values
 //   UNLESS_LIVE        → ends an insert: nothing is inserted if another program has just inserted an equal submit
-//   NOTIFY(text)        in RETURNING: sends a text, unless NULL, to the programs that have the ledger open; or nothing
+//   NOTIFY(text)       → in RETURNING: sends a text, unless it is NULL, to the programs that have the ledger open; empty for SQLite
 //   BEGIN, CONTINUE_NUMBERS, COPIED_COLUMN, COPIED_VALUE → for the verbs that copy a ledger
 //   VERSION_OF_SCHEMA, VERSION_OF_BACKEND, SESSIONS, LOCKS → statements that describe the ledger
 
@@ -89,7 +89,8 @@
 
 #define LEDGER_VERBS(X) \
   /* Writes the intent of a submit. Returns no row when an equal submit or one with the same idempotency key is live, the board's \
-     budget is too small, or the API key is paused or has no free slot. `instead_of`: the row with an unknown outcome that a person wants to submit again. */ \
+     budget is too small, or the API key is paused or has no free slot. `instead_of`: the row with an unknown outcome that a person wants \
+     to submit again. */ \
   X(intend, MONEY, \
     "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate," \
     " balance_before, token, tag, idempotency_key, intended_at" ALSO ") SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene," \
@@ -203,10 +204,12 @@
     "INSERT INTO account (account, paused_at, pause) VALUES (:account, " NOW ", :seconds) ON CONFLICT (account) DO UPDATE SET" \
     " pause = " LARGER("excluded.pause", "coalesce(" PAUSE_LEFT ", 0)") ", paused_at = excluded.paused_at RETURNING pause" \
     NOTIFY("'account'")) \
+  /* Records that the service refuses an API key, and why. */ \
   X(disable_account, MINOR, \
     "INSERT INTO account (account, disabled_at, disabled, message) VALUES (:account, " NOW ", :error, :message)" \
     " ON CONFLICT (account) DO UPDATE SET disabled_at = excluded.disabled_at, disabled = excluded.disabled, message = excluded.message" \
     " RETURNING account" NOTIFY("'account'")) \
+  /* Returns how long an API key's requests must pause, and whether and why the service refuses the key. */ \
   X(account, MINOR, \
     "SELECT " PAUSE_LEFT " AS pause, disabled, message, " NOW " - disabled_at AS disabled_for FROM account WHERE account = :account") \
   /* Returns, by account, the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has \
