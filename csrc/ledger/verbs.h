@@ -13,6 +13,7 @@
 //   ALSO, ALSO_VALUE   → further columns of an intent, and their values
 //   UNLESS_LIVE        → ends an insert: nothing is inserted if another program has just inserted an equal submit
 //   NOTIFY(text)       → in RETURNING: sends a text, unless it is NULL, to the programs that have the ledger open; empty for SQLite
+//   SKIP_LOCKED        → ends a SELECT: leaves out rows that another program is changing at this moment
 //   BEGIN, CONTINUE_NUMBERS, COPIED_COLUMN, COPIED_VALUE → for the verbs that copy a ledger
 //   VERSION_OF_SCHEMA, VERSION_OF_BACKEND, SESSIONS, LOCKS → statements that describe the ledger
 
@@ -86,6 +87,13 @@
     "CASE WHEN state = 'intended' AND NOT " ALIVE("session") " THEN 'unknown' ELSE state END AS state, task_id, status, token, " \
     "callback_task_id, estimate, credits, balance_before, balance_after, error, message, intended_at, answered_at, ended_at, " \
     "created_at, completed_at, seconds, media, tag, idempotency_key FROM submit"
+
+// A worker may take a job that waits, or whose worker is gone. A job is a board that any worker may run.
+#define JOB_IS_FREE "(state = 'waiting' OR state = 'running' AND NOT " ALIVE("session") ")"
+#define IS_MY_JOB "id = :id AND state = 'running' AND session = " SESSION
+#define JOB \
+  "SELECT id, service, board, title, budget, CASE WHEN " JOB_IS_FREE " THEN 'waiting' ELSE state END AS state, worker, scenes, finished, error," \
+  " message, film, submitted_at, taken_at, ended_at"
 
 #define LEDGER_VERBS(X) \
   /* Writes the intent of a submit. Returns no row when an equal submit or one with the same idempotency key is live, the board's \
@@ -257,6 +265,25 @@
   X(remember_film, MINOR, \
     "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, " NOW ")" \
     " ON CONFLICT (" PATH ") DO UPDATE SET identity = excluded.identity, sha256 = excluded.sha256, at = excluded.at") \
+  X(add_job, MONEY, \
+    "INSERT INTO job (service, board, title, manifest, budget, scenes, state, session, submitted_at)" \
+    " VALUES (:service, :board, :title, :manifest, :budget, :scenes, 'waiting', 0, " NOW ") RETURNING id") \
+  /* Gives a service's next free job to this session, and returns its id. A job that was put back waits behind the others. */ \
+  X(take_job, MONEY, \
+    "UPDATE job SET state = 'running', session = " SESSION ", worker = :worker, taken_at = " NOW " WHERE " JOB_IS_FREE " AND id =" \
+    " (SELECT id FROM job WHERE service = :service AND " JOB_IS_FREE " ORDER BY coalesce(taken_at, submitted_at), id LIMIT 1" SKIP_LOCKED ")" \
+    " RETURNING id") \
+  /* Records a job's progress. This verb and `end_job` return no row if the job no longer belongs to this session, because a person has \
+     cancelled it or another worker has taken it. */ \
+  X(keep_job, MINOR, "UPDATE job SET scenes = :scenes, finished = :finished WHERE " IS_MY_JOB " RETURNING id") \
+  /* Ends a job, or puts it back if the state is 'waiting'. */ \
+  X(end_job, OUTCOME, \
+    "UPDATE job SET state = :state, error = :error, message = :message, film = :film, result = :result," \
+    " finished = coalesce(:finished, finished), ended_at = CASE WHEN :state <> 'waiting' THEN " NOW " END WHERE " IS_MY_JOB " RETURNING id") \
+  X(cancel_job, MONEY, \
+    "UPDATE job SET state = 'cancelled', ended_at = " NOW " WHERE id = :id AND state IN ('waiting', 'running') RETURNING id") \
+  X(job, MINOR, JOB ", manifest, result FROM job WHERE id = :id") \
+  X(jobs, MINOR, JOB " FROM job WHERE id > :after ORDER BY id LIMIT 100") \
   X(version, MINOR, VERSION_OF_SCHEMA) \
   X(backend, MINOR, VERSION_OF_BACKEND) \
   /* Returns who has the ledger open, as far as the backend's SQL can tell, and how many transactions have or want a lock of the ledger. */ \
@@ -269,6 +296,9 @@
   X(all_uploads, MINOR, "SELECT account, sha256, url, at FROM upload ORDER BY account, sha256") \
   X(all_films, MINOR, "SELECT path, identity, sha256, at FROM film ORDER BY path") \
   X(all_redos, MINOR, "SELECT board, base, last_submit FROM redo ORDER BY board, base") \
+  X(all_jobs, MINOR, \
+    "SELECT id, service, board, title, manifest, budget, state, worker, scenes, finished, error, message, film, result, submitted_at, taken_at," \
+    " ended_at FROM job ORDER BY id") \
   X(begin_copy, MONEY, BEGIN) \
   X(copy_submit, MONEY, \
     "INSERT INTO submit (id, session" COPIED_COLUMN ", " \
@@ -284,6 +314,10 @@
   X(copy_upload, MONEY, "INSERT INTO upload (account, sha256, url, at) VALUES (:account, :sha256, :url, :at)") \
   X(copy_film, MONEY, "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, :at)") \
   X(copy_redo, MONEY, "INSERT INTO redo (board, base, last_submit) VALUES (:board, :base, :last_submit)") \
+  X(copy_job, MONEY, \
+    "INSERT INTO job (id, session, service, board, title, manifest, budget, state, worker, scenes, finished, error, message, film, result," \
+    " submitted_at, taken_at, ended_at) VALUES (:id, 0, :service, :board, :title, :manifest, :budget, :state, :worker, :scenes, :finished," \
+    " :error, :message, :film, :result, :submitted_at, :taken_at, :ended_at)") \
   /* Makes numbers of new rows follow those that were copied. */ \
   X(number_copies, MONEY, CONTINUE_NUMBERS) \
   X(end_copy, MONEY, "COMMIT")

@@ -22,8 +22,10 @@
 #define UNLESS_LIVE "ON CONFLICT DO NOTHING"
 // Makes other programs read the ledger at once. Only a hint: they also read it every second.
 #define NOTIFY(text) ", CASE WHEN " text " IS NOT NULL THEN pg_notify('omni', " text ") END"
+#define SKIP_LOCKED " FOR UPDATE SKIP LOCKED"
 #define BEGIN "BEGIN"
-#define CONTINUE_NUMBERS "SELECT setval(pg_get_serial_sequence('submit', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM submit), false)"
+#define NEXT_NUMBER(table) "setval(pg_get_serial_sequence('" table "', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM " table "), false)"
+#define CONTINUE_NUMBERS "SELECT " NEXT_NUMBER("submit") ", " NEXT_NUMBER("job")
 // SQLite doesn't store which row a submit has replaced. The replaced row was the scene's last live row.
 #define COPIED_COLUMN ", instead_of"
 #define COPIED_VALUE ", (SELECT max(id) FROM submit WHERE " SAME(":service") " AND " LIVE ")"

@@ -21,9 +21,10 @@ enum { LONGEST_TEXT = 16 << 20 }; // as in SQLite's ledgers
 // Returns a parameter's type, which is the type of the column that every verb compares the parameter with. The default is text.
 static Oid type_of(const char *name) {
   static const char *const integers[] = {"id", "sandbox", "take", "in_flight", "instead_of", "after", "created_at", "completed_at", "media",
-    "number", "size", "submit", "rehearsals", "last", "last_submit", "_session", "_verb"};
+    "number", "size", "submit", "rehearsals", "last", "last_submit", "scenes",
+    "finished", "_session", "_verb"};
   static const char *const reals[] = {"estimate", "balance_before", "balance_after", "budget", "credits", "seconds", "since", "at", "intended_at",
-    "answered_at", "ended_at", "interval"};
+    "answered_at", "ended_at", "interval", "submitted_at", "taken_at"};
   for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
     if (strcmp(integers[i], name) == 0) return TYPE_INT8;
   for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)

@@ -15,6 +15,7 @@
 #define ALSO_VALUE ""
 #define UNLESS_LIVE "" // SQLite runs one writer at a time, so the statement itself finds every identical submit
 #define NOTIFY(text) "" // programs that share a file only poll
+#define SKIP_LOCKED "" // SQLite runs one writer at a time
 #define BEGIN "BEGIN IMMEDIATE"
 #define CONTINUE_NUMBERS "SELECT 1" // AUTOINCREMENT continues the numbers
 #define COPIED_COLUMN ""

@@ -60,4 +60,16 @@
     "  paused_at REAL, pause REAL," /* the last pause and its length */ \
     "  disabled_at REAL, disabled TEXT, message TEXT" /* when and why the service last refused the key */ \
     ") STRICT;") \
-  X("CREATE INDEX submit_ended ON submit (ended_at) WHERE state IN ('success', 'failed');")
+  X("CREATE INDEX submit_ended ON submit (ended_at) WHERE state IN ('success', 'failed');") \
+  X("CREATE TABLE job (" /* a board that any worker may run */ \
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT," \
+    "  service TEXT NOT NULL, board TEXT NOT NULL, title TEXT," /* board: the name of its file */ \
+    "  manifest TEXT NOT NULL," /* JSON: the board's files, with their digests in the store */ \
+    "  budget REAL NOT NULL," /* limits the cost of all submits whose `board` is 'job:' and this id */ \
+    "  state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'failed', 'cancelled'))," \
+    "  session INTEGER NOT NULL, worker TEXT," /* who runs it, while the state is 'running' */ \
+    "  scenes INTEGER, finished INTEGER, error TEXT, message TEXT," \
+    "  film TEXT, result TEXT," /* the film's name; JSON: all files of the result, with their digests in the store */ \
+    "  submitted_at REAL NOT NULL, taken_at REAL, ended_at REAL" \
+    ") STRICT;" \
+    "CREATE INDEX job_free ON job (id) WHERE state IN ('waiting', 'running');")

@@ -37,6 +37,12 @@ local function fill(name)
   verb("remember_upload", { account = "a", sha256 = "s", url = "u" })
   verb("remember_film", { path = "/film", identity = "i", sha256 = "s" })
   verb("begin_redo", { board = "/b", base = "base1" })
+  for number = 1, 3 do
+    verb("add_job", { service = "https://s", board = "b.lua", title = "T", manifest = "{}", budget = 1.5, scenes = number })
+  end
+  verb("take_job", { service = "https://s", worker = "w" })
+  verb("end_job", { id = 1, state = "done", film = "film.mp4", result = "[]", finished = 1 })
+  verb("take_job", { service = "https://s", worker = "w" }) -- its worker ends
 end
 
 -- All rows of a ledger, as one text.
@@ -80,7 +86,7 @@ for _, source in ipairs(asked.backends) do
       it("has the same rows with the same numbers; a second copy copies nothing", function()
         fill(from)
         loop.run(function()
-          assert.same({ submit = 9, file = 4, upload = 1, film = 1, redo = 1 }, run(from, to))
+          assert.same({ submit = 9, file = 4, upload = 1, film = 1, redo = 1, job = 3 }, run(from, to))
           local before = content(from)
           assert.matches("state=unknown", before, 1, true)
           assert.equal(before, content(to))
@@ -98,6 +104,7 @@ for _, source in ipairs(asked.backends) do
           assert.equal(live, got == nil, "scene " .. i)
           assert.is_true(got == nil or got >= 10)
         end
+        assert.same({ { id = 4 } }, ask(handle, "add_job", { service = "https://s", board = "b.lua", manifest = "{}", budget = 1 }))
         assert.is_nil(intend(handle, nil, { idempotency_key = "key5" }))
         assert.is_nil(intend(handle, nil, { board = "/b", estimate = 5, budget = 20 }))
       end)
@@ -116,22 +123,29 @@ for _, source in ipairs(asked.backends) do
           assert.equal(before, content(to))
         end)
         local busy <close> = ledger.open(from)
-        intend(busy, "now")
+        local now = intend(busy, "now")
         loop.run(function()
           local counts, why = run(from, to)
           assert.is_nil(counts)
           assert.equal(("nothing was copied: a program is submitting with the ledger %s"):format(from), why)
+        end)
+        ask(busy, "refuse", { id = now })
+        ask(busy, "take_job", { service = "https://s" })
+        loop.run(function()
+          local counts, why = run(from, to)
+          assert.is_nil(counts)
+          assert.equal(("nothing was copied: a worker is running job:3 with the ledger %s"):format(from), why)
         end)
       end)
 
       it("is copied completely or not at all", function()
         fill(from)
         asked.once(to)
-        target.sql(to, "DROP TABLE redo") -- which is copied last
+        target.sql(to, "DROP TABLE job") -- which is copied last
         loop.run(function()
           local counts, why = run(from, to)
           assert.is_nil(counts)
-          assert.matches("redo", why)
+          assert.matches("job", why)
           assert.equal("0", target.sql(to, "SELECT count(*) FROM submit"))
         end)
       end)
@@ -157,7 +171,7 @@ describe("a copy into PostgreSQL", function()
         local given = from.ask
         function from:ask(...) -- after the first page, the server ends the connection
           rows = rows + 1
-          if rows == 6 then
+          if rows == 7 then
             postgresql.sql(address, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
               .. " AND usename = 'omni' AND datname = current_database()")
           end

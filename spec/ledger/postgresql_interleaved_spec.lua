@@ -42,7 +42,8 @@ local function attempt(more)
 end
 
 -- Empties the ledger's tables. Deleting a few rows is much quicker than TRUNCATE, which makes new files.
-local EMPTY <const> = "DELETE FROM omni.file; DELETE FROM omni.submit; DELETE FROM omni.redo; SELECT setval('omni.submit_id_seq', 1, false)"
+local EMPTY <const> = "DELETE FROM omni.file; DELETE FROM omni.submit; DELETE FROM omni.redo;"
+  .. " DELETE FROM omni.job; SELECT setval('omni.submit_id_seq', 1, false)"
 
 local function count(rows) return rows and #rows or 0 end
 
@@ -151,11 +152,15 @@ describe("a verb whose connection is lost", function()
     { "begin_redo", { board = "b", base = "c" }, steps = 2 },
     { "end_redo", { board = "b" }, steps = 2 },
     { "row", { id = 1 }, steps = 2 },
+    { "add_job", { service = "s", board = "b", manifest = "{}", budget = 1 }, steps = 2 },
+    { "take_job", { service = "s", worker = "w" }, steps = 2 },
+    { "end_job", { job = true, state = "done", film = "f" }, steps = 2 },
   }
   -- All but numbers of rows, times and sessions. A transaction that was undone may have used up a number.
   local function rows_of(psql)
     return psql:sql [[SELECT state, task_id, status, credits, error FROM omni.submit;
-      SELECT number, sha256 FROM omni.file; SELECT board FROM omni.redo]]
+      SELECT number, sha256 FROM omni.file; SELECT board FROM omni.redo;
+      SELECT state, worker, film FROM omni.job]]
   end
 
   -- Runs the verbs one after the other. Every second one, beginning with the verb number `first`, loses its connection after `at` steps.
@@ -165,10 +170,11 @@ describe("a verb whose connection is lost", function()
     local handle <close> = ledger.open(proxy:address(direct))
     local last <close> = proxy -- luacheck: ignore
     assert(proxy:ask(handle, "version"))
-    local said, id = {}, nil
+    local said, id, job = {}, nil, nil
     for i, verb in ipairs(story) do
       local params = {}
       for name, value in pairs(verb[2]) do params[name] = name == "id" and id or value end
+      if params.job then params.job, params.id = nil, job end
       local connection = proxy:latest()
       if first and i % 2 == first % 2 and at <= verb.steps then
         connection.credit, connection.deaf = at, true -- what PostgreSQL answers is lost
@@ -189,7 +195,8 @@ describe("a verb whose connection is lost", function()
       local result = proxy:wait(function() return proxy:finished(handle) end)
       assert.is_nil(result.failure and result.failure.message)
       id = id or result.rows[1].id
-      said[i] = ("%s %s"):format(verb[1], result.rows[1] and result.rows[1].id == id)
+      if verb[1] == "add_job" then job = result.rows[1].id end
+      said[i] = ("%s %s"):format(verb[1], result.rows[1] and result.rows[1].id == (job or id))
     end
     return table.concat(said, "\n") .. "\n" .. rows_of(psql)
   end

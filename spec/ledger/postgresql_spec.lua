@@ -28,7 +28,7 @@ describe("a database", function()
     postgresql.sql(address, "CREATE TABLE public.submit (x int); INSERT INTO public.submit VALUES (7)")
     assert.is_number(once(address)[1].version)
     assert.equal("7", postgresql.sql(address, "SELECT x FROM public.submit"))
-    assert.equal("9", postgresql.sql(address, "SELECT count(*) FROM pg_tables WHERE schemaname = 'omni'"))
+    assert.equal("10", postgresql.sql(address, "SELECT count(*) FROM pg_tables WHERE schemaname = 'omni'"))
   end)
 
   it("isn't used when another program or a newer omni made the schema", function()
@@ -196,6 +196,9 @@ describe("a user who doesn't own the ledger", function()
       { "end_redo", { board = "b" } }, { "spent" }, { "forget", { id = 1 } }, { "open" },
       { "reserve_start", { account = "a", interval = 1 } }, { "pause_account", { account = "a", seconds = 1 } },
       { "disable_account", { account = "a", error = "e" } }, { "account", { account = "a" } },
+      { "add_job", { service = "s", board = "b", manifest = "{}", budget = 1 } }, { "take_job", { service = "s" } },
+      { "keep_job", { id = 1, finished = 0 } }, { "end_job", { id = 1, state = "done" } }, { "cancel_job", { id = 1 } },
+      { "jobs", { after = 0 } },
     } do
       local rows, failure = ask(handle, step[1], step[2])
       assert.truthy(rows, failure and failure.message)

@@ -12,6 +12,7 @@ local small_tables <const> = {
   { name = "upload", read = "all_uploads", write = "copy_upload" },
   { name = "film", read = "all_films", write = "copy_film" },
   { name = "redo", read = "all_redos", write = "copy_redo" },
+  { name = "job", read = "all_jobs", write = "copy_job" },
 }
 
 -- Runs a verb and returns its rows, or raises the verb's error.
@@ -87,6 +88,19 @@ local function write_all(from, to)
   return counts
 end
 
+-- Returns the number of a job that a worker is running with the ledger, or nil.
+local function running_job(ledger)
+  local after = 0
+  while true do
+    local jobs = ask(ledger, "jobs", { after = after })
+    if #jobs == 0 then return nil end
+    for _, job in ipairs(jobs) do
+      if job.state == "running" then return job.id end
+    end
+    after = jobs[#jobs].id
+  end
+end
+
 ---Copies all rows of a ledger into another ledger, completely or not at all. The target ledger must have either no submits or exactly the
 ---same submits.
 ---@param from omni.Ledger
@@ -99,6 +113,8 @@ function copy.run(from, to)
     for _, row in ipairs(ask(from, "open")) do
       if row.state == "intended" then refuse(("nothing was copied: a program is submitting with the ledger %s"):format(from.path)) end
     end
+    local job = running_job(from)
+    if job then refuse(("nothing was copied: a worker is running job:%d with the ledger %s"):format(job, from.path)) end
     local same = has_same(from, to)
     if same then return { submit = 0, file = 0 } end
     if same == false then refuse(("nothing was copied: the ledger %s has other submits already"):format(to.path)) end
