@@ -271,7 +271,10 @@ void pool_step(pool *p) {
 
 static void drop(pool *p, exchange *x) {
   if (x->state == RUNNING) {
+    signal_guard guard; // only here: the end of a transfer may write to its connection, and each guard costs three system calls
+    signal_guard_begin(&guard);
     curl_multi_remove_handle(p->multi, x->transfer->easy);
+    signal_guard_end(&guard);
     p->running--;
     p->due = 0; // makes the event loop call `step`, so that Lua notices that a connection is free
   }
@@ -282,11 +285,7 @@ static void drop(pool *p, exchange *x) {
 }
 
 void pool_drop(pool *p, exchange *x) {
-  if (x->state == CLOSED) return;
-  signal_guard guard;
-  signal_guard_begin(&guard);
-  drop(p, x);
-  signal_guard_end(&guard);
+  if (x->state != CLOSED) drop(p, x);
 }
 
 // --- the pool
