@@ -2,23 +2,23 @@
 -- Implements the client, which submits tasks to the service, queries tasks, and makes other calls, with one or more API keys.
 
 local backoff = require "omni.http.backoff"
+local balances = require "omni.client.balances"
 local core = require "omni.core"
 local effect_templates = require "omni.models.effect_templates"
 local err = require "omni.error"
+local estimate = require "omni.client.estimate"
 local json = require "omni.json"
 local key_selection = require "omni.client.key_selection"
 local keys = require "omni.client.key_state"
 local ledger_search = require "omni.client.ledger_search"
 local ledger_watch = require "omni.client.ledger_watch"
 local ledgers = require "omni.ledger"
-local loop = require "omni.loop"
 local models = require "omni.models"
 local options = require "omni.options"
 local path_of = require "omni.file.path"
 local retry = require "omni.client.retry"
 local settings = require "omni.client.settings"
 local stores = require "omni.store"
-local submit_body = require "omni.client.submit_body"
 local submits = require "omni.client.submit"
 local task_durations = require "omni.client.task_durations"
 local tasks = require "omni.client.task"
@@ -179,44 +179,12 @@ function Client_methods:call(method, path, body)
   return timeout.call(nil, "client:call", call, self, method, path, text)
 end
 
-local function broken(what)
-  return nil, err.new { code = "bad_answer", message = ("the response contains no valid %s"):format(what) }
-end
-
-local function number_in(data, name)
-  local value = type(data) == "table" and data[name]
-  if type(value) ~= "number" or value - value ~= 0 then return nil end -- neither NaN nor infinite
-  return math.tointeger(value) or value
-end
-
--- Cancels the fibers that a function has started when the function ends.
-local Fibers_mt = {
-  __close = function(fibers)
-    for _, fiber in ipairs(fibers) do fiber:cancel() end
-  end,
-}
-
-local function balances(self)
-  local found, fibers <close> = {}, setmetatable({}, Fibers_mt)
-  for i, key in ipairs(self.all_keys) do
-    found[i] = { key = key.name }
-    fibers[i] = loop.spawn(function()
-      found[i].balance, found[i].error = retry.persist(self, function() return key:balance() end)
-    end)
-  end
-  loop.join(table.unpack(fibers))
-  for _, one in ipairs(found) do
-    if one.error then one.error.call = "client:balances" end
-  end
-  return found
-end
-
 ---Returns the credit balance of each key's account.
 ---@return omni.Balance[]|nil  in the order in which the keys were given
 ---@return omni.Error|nil      code "closed"
 function Client_methods:balances()
   if self.closed then return nil, closed_error "client:balances" end
-  return timeout.call(nil, "client:balances", balances, self)
+  return timeout.call(nil, "client:balances", balances.each, self)
 end
 
 ---Returns the total balance of the keys' accounts. Leaves out keys whose balance can't be queried, and fails only if no balance can be
@@ -227,31 +195,11 @@ end
 function Client_methods:balance(opts)
   opts = options.check(opts, { timeout = "timeout" }, "client:balance")
   if self.closed then return nil, closed_error "client:balance" end
-  local found, late = timeout.call(opts.timeout, "client:balance", balances, self)
+  local found, late = timeout.call(opts.timeout, "client:balance", balances.each, self)
   if not found then return nil, late end
-  local sum, problem
-  for _, one in ipairs(found) do
-    if one.balance then sum = (sum or 0) + one.balance end
-    problem = problem or one.error
-  end
+  local sum, problem = balances.total(found)
   if sum then return sum end
   return err.from("client:balance", nil, problem)
-end
-
-local function estimate(self, input, opts)
-  local request, problem = submit_body.make(self, input, opts, { no_upload = true })
-  if not request then return nil, problem end
-  local function ask(path)
-    return retry.call(self, "POST", path, request.body, true)
-  end
-  local data, failure = ask("/api/v1/client/job/EstimateTask")
-  if failure and failure.code == "not_found" then data, failure = ask("/api/v1/client/job/estimate-credits") end -- an older endpoint
-  if failure then return nil, failure end
-  local credits = number_in(data, "estimated_credits") or number_in(data, "credits")
-  if not credits or credits < 0 then return broken("estimate") end
-  if #self.all_keys > 1 then return { credits = credits } end -- the response contains only one key's balance
-  local affordable = data.affordable
-  return { credits = credits, balance = number_in(data, "balance"), affordable = type(affordable) == "boolean" and affordable or nil }
 end
 
 ---Returns what a submit would cost. Costs nothing and uploads nothing.
@@ -263,7 +211,7 @@ function Client_methods:estimate(input, opts)
   options.argument(input, "table", "client:estimate")
   opts = options.check(opts, { model = "string", timeout = "timeout" }, "client:estimate")
   if self.closed then return nil, closed_error "client:estimate" end
-  return timeout.call(opts.timeout, "client:estimate", estimate, self, input, opts)
+  return timeout.call(opts.timeout, "client:estimate", estimate.ask, self, input, opts)
 end
 
 -- --- models and files
