@@ -43,6 +43,19 @@ describe("a pool", function()
     end)
   end)
 
+  it("raises the error of a worker that ended in the middle of a job, and still runs the jobs behind it", function()
+    omni.run(function()
+      local jobs, ran = pool.new(1), false
+      jobs:add(coroutine.yield) -- the scheduler ends a fiber that yields
+      jobs:add(function() ran = true end)
+      local fine, problem = pcall(jobs.join, jobs)
+      jobs:join()
+      assert.is_false(fine)
+      assert.matches("coroutine.yield was called in a fiber", tostring(problem))
+      assert.is_true(ran)
+    end)
+  end)
+
   it("cancels running jobs and drops waiting ones when it is closed", function()
     omni.run(function()
       local jobs, ran, closed = pool.new(1), 0, false

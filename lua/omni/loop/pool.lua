@@ -4,67 +4,86 @@
 local failures = require "omni.loop.failure"
 local loop = require "omni.loop"
 
+---A worker pool. Its workers treat the pool as an `omni.Join`: when a worker ends, even because memory ran out before its first line, the
+---scheduler counts it in `left` and wakes the fiber that waits in `join`.
 ---@class omni.Pool
+---@field left integer            number of workers that haven't ended
+---@field fiber omni.Fiber|false  the fiber that waits in `join`
+---@field failed boolean          whether a worker has failed
 local Pool_methods = {}
 local Pool_mt = { __name = "omni.pool", __index = Pool_methods }
 
-local start_next
-
--- Frees a job's slot, however the job ends.
-local Slot_mt = {
-  __close = function(slot)
-    local pool = slot.pool
-    pool.fibers[slot.fiber] = nil
-    pool.running = pool.running - 1
-    start_next(pool)
-    if pool.waiter then loop.wake(pool.waiter) end
-  end,
-}
-
-local function run_job(pool, job)
-  local slot <close> = setmetatable({ pool = pool, fiber = loop.current() }, Slot_mt) -- luacheck: ignore 211
-  local fine, failure = xpcall(job.fn, failures.handler, table.unpack(job, 1, job.n))
-  if not fine and failure.code ~= "cancelled" then pool.failures[#pool.failures + 1] = failure end
+-- Runs the waiting jobs, one after the other, until none is left.
+local function work(pool)
+  while pool.first <= pool.last and not pool.closed do
+    local job = pool.queue[pool.first]
+    pool.queue[pool.first] = nil
+    pool.first = pool.first + 1
+    local fine, failure = xpcall(job.fn, failures.handler, table.unpack(job, 1, job.n))
+    if not fine and failure.code ~= "cancelled" then
+      pool.failures[#pool.failures + 1] = failure
+      if pool.fiber then loop.wake(pool.fiber) end
+    end
+  end
+  pool.workers[loop.current()] = nil
 end
 
-function start_next(pool)
-  local job = pool.queue[pool.first]
-  if not job or pool.closed or pool.running >= pool.limit then return end
-  pool.queue[pool.first] = nil
-  pool.first, pool.running = pool.first + 1, pool.running + 1
-  pool.fibers[pool.spawn(run_job, pool, job)] = true
+local function start_worker(pool)
+  local joins = { [pool] = true }
+  local worker = pool.spawn(work, pool)
+  worker.joins = joins
+  pool.left = pool.left + 1
+  pool.workers[worker] = true -- raises an error if memory runs out; the lines above are complete without it
 end
 
----Runs `fn(...)` in a fiber as soon as a slot is free. Doesn't wait.
+---Runs `fn(...)` in a fiber as soon as a slot is free. Doesn't wait. Does nothing if the pool is closed.
 ---@param fn function
 function Pool_methods:add(fn, ...)
-  self.last = self.last + 1
+  if self.closed then return end
   local job = table.pack(...)
   job.fn = fn
-  self.queue[self.last] = job
-  start_next(self)
+  self.queue[self.last + 1] = job
+  self.last = self.last + 1
+  if self.left < self.limit then start_worker(self) end
+end
+
+-- Returns the error of a job that failed, or of a worker that ended because memory ran out. Returns each error once.
+local function take_failure(self)
+  local failure = table.remove(self.failures, 1)
+  if failure or not self.failed then return failure end
+  for worker in pairs(self.workers) do
+    if worker.ended then
+      self.workers[worker] = nil
+      if worker.failure.code ~= "cancelled" then return worker.failure end
+    end
+  end
+  self.failed = false
 end
 
 ---Waits until every job has ended. Raises a failed job's error immediately; the next call to `join` waits for the other jobs.
 function Pool_methods:join()
-  self.waiter = loop.current()
-  while next(self.fibers) and not self.failures[1] do loop.park() end
-  self.waiter = nil
-  local failure = table.remove(self.failures, 1)
+  self.fiber = loop.current()
+  local failure = take_failure(self)
+  while not failure and (self.left > 0 or self.first <= self.last and not self.closed) do
+    if self.left == 0 then start_worker(self) end
+    loop.park()
+    failure = take_failure(self)
+  end
+  self.fiber = false
   if failure then error(failure, 0) end
 end
 
 ---Drops the waiting jobs, cancels the running jobs and reports the errors that no `join` has raised. A closed pool starts no more jobs.
 function Pool_methods:close()
-  self.closed, self.queue = true, {}
-  local fibers = self.fibers
-  self.fibers = {}
-  for fiber in pairs(fibers) do
-    if fiber ~= loop.current() then fiber:cancel() end
-  end
-  for i, failure in ipairs(self.failures) do
-    self.failures[i] = nil
+  self.closed = true
+  local failure = take_failure(self)
+  while failure do
     failures.report(failure)
+    failure = take_failure(self)
+  end
+  for worker in pairs(self.workers) do
+    self.workers[worker] = nil
+    if worker ~= loop.current() then worker:cancel() end
   end
 end
 
@@ -75,8 +94,8 @@ Pool_mt.__close = Pool_methods.close
 ---@return omni.Pool
 local function new(limit, background)
   return setmetatable({
-    limit = limit, spawn = background and loop.background or loop.spawn, queue = {}, first = 1, last = 0, running = 0, fibers = {},
-    failures = {},
+    limit = limit, spawn = background and loop.background or loop.spawn, queue = {}, first = 1, last = 0, workers = {}, failures = {},
+    left = 0, fiber = false, failed = false, fail_fast = true, closed = false,
   }, Pool_mt)
 end
 
