@@ -14,6 +14,8 @@
 //   UNLESS_LIVE        → ends an insert: nothing is inserted if another program has just inserted an equal submit
 //   NOTIFY(text)       → in RETURNING: sends a text, unless it is NULL, to the programs that have the ledger open; empty for SQLite
 //   SKIP_LOCKED        → ends a SELECT: leaves out rows that another program is changing at this moment
+//   CLAIM, RELEASE     → statements that record which session queries a task; nothing for SQLite
+//   IS_ORPHANED        → whether no program queries the task of an accepted submit, because the program that did so has ended or stalled
 //   BEGIN, CONTINUE_NUMBERS, COPIED_COLUMN, COPIED_VALUE → for the verbs that copy a ledger
 //   VERSION_OF_SCHEMA, VERSION_OF_BACKEND, SESSIONS, LOCKS → statements that describe the ledger
 
@@ -138,6 +140,14 @@
     " RETURNING id" NOTIFY("(CASE WHEN ended_at = " NOW " THEN 'task ' || task_id END)")) \
   /* Returns the tasks whose end was recorded in the last `seconds` seconds. */ \
   X(ended, MINOR, "SELECT task_id FROM submit WHERE state IN ('success', 'failed') AND ended_at > " NOW " - :seconds") \
+  /* Claims the tasks in `task_ids`, one a line: from now on, this session queries them. Also renews the session's lease, without which its \
+     claims don't count. Returns the unfinished tasks that another session has claimed. */ \
+  X(claim, MINOR, CLAIM) \
+  /* Gives up the claims to the tasks in `task_ids`, so that another session can claim them at once. */ \
+  X(release, MINOR, RELEASE) \
+  /* Returns the unfinished tasks whose program has ended or stalled, and that no other session has claimed. */ \
+  X(orphaned, MINOR, \
+    SUBMIT " WHERE state = 'accepted' AND service " IS " :service AND " IS_ORPHANED " AND id > :after ORDER BY id LIMIT 100") \
   X(status, MINOR, \
     "UPDATE submit SET status = :status, account = coalesce(:account, account) WHERE id = " ROW_OF_TASK " AND state = 'accepted' RETURNING id") \
   X(row, MINOR, SUBMIT " WHERE id = :id") \

@@ -31,11 +31,14 @@ const int ledger_verb_count = VERBS;
   " CASE WHEN :task_id IS NOT NULL THEN pg_advisory_xact_lock(1869442611, hashtext(:task_id)) END"
 // Until the transaction ends, no other program can record an outcome in a row that this submit replaces.
 #define LOCKS_OF_REPLACED "SELECT id FROM submit WHERE identity = :identity AND id <= :instead_of ORDER BY id FOR UPDATE"
+// Two sessions that claim the same task at the same moment do so one after the other, so the second one finds the claim of the first one.
+#define LOCK_OF_CLAIMS "SELECT pg_advisory_xact_lock(1869442613, 0)"
 
 static const char *sql_of(int which) {
   if (which < VERBS) return ledger_verbs[which].sql;
   if (which == LOCK_LIMITS) return LOCKS_OF_LIMITS;
   if (which == LOCK_REPLACED) return LOCKS_OF_REPLACED;
+  if (which == LOCK_CLAIMS) return LOCK_OF_CLAIMS;
   if (which == DONT_WAIT_FOR_DISK) return "SELECT set_config('synchronous_commit', 'off', true)";
   return "UPDATE submit SET state = 'refused', error = 'cancelled', message = 'given up before it was sent', answered_at = " NOW
          " WHERE id = :id AND state = 'intended'";
@@ -66,6 +69,7 @@ static int list(database *d, const request *r, int which[4]) {
   bool checks_limits = verb == VERB_intend || verb == VERB_retry || verb == VERB_adopt || verb == VERB_adopt_lost;
   if (checks_limits) which[count++] = LOCK_LIMITS;
   if (checks_limits && request_parameter(r, "instead_of")) which[count++] = LOCK_REPLACED;
+  if (verb == VERB_claim) which[count++] = LOCK_CLAIMS;
   if (ledger_verbs[verb].kind == MINOR && strncmp(ledger_verbs[verb].sql, "SELECT", 6) != 0) which[count++] = DONT_WAIT_FOR_DISK;
   which[count++] = verb;
   for (int i = 0; i < count; i++)

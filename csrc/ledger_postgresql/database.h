@@ -16,9 +16,10 @@ enum {
   LEDGER_VERBS(VERB)
 #undef VERB
       VERBS,
-  // Three statements that precede a verb in its transaction, and one that runs after a lost connection.
+  // Four statements that precede a verb in its transaction, and one that runs after a lost connection.
   LOCK_LIMITS = VERBS,
   LOCK_REPLACED,
+  LOCK_CLAIMS,
   DONT_WAIT_FOR_DISK,
   WITHDRAW,
   STATEMENTS

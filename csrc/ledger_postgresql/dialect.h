@@ -7,6 +7,7 @@
 // the time after the wait, since its next statement begins then.
 #define NOW "extract(epoch FROM statement_timestamp())::float8"
 #define IS "IS NOT DISTINCT FROM"
+#define IS_NOT "IS DISTINCT FROM"
 #define LARGER(a, b) "greatest(" a ", " b ")" // greatest() ignores NULL, but SQLite's max() returns NULL; no verb depends on that
 #define SESSION ":_session"
 // A session is open while a connection holds the advisory lock with its number. PostgreSQL reads the list of locks at most once per
@@ -23,6 +24,20 @@
 // Makes other programs read the ledger at once. Only a hint: they also read it every second.
 #define NOTIFY(text) ", CASE WHEN " text " IS NOT NULL THEN pg_notify('omni', " text ") END"
 #define SKIP_LOCKED " FOR UPDATE SKIP LOCKED"
+// A session's claims count for LEASE seconds after it last claimed anything. So they end when its program ends, or stalls.
+#define LEASE "60"
+#define HAS_CLAIM(session) "(" session " IN (SELECT number FROM session WHERE claims_until > " NOW ") AND " ALIVE(session) ")"
+#define IS_LISTED "service " IS " :service AND task_id = ANY (string_to_array(:task_ids, chr(10))) AND state = 'accepted'"
+#define CLAIM \
+  "WITH lease AS (UPDATE session SET claims_until = " NOW " + " LEASE " WHERE number = :_session)," \
+  " listed AS (SELECT id, task_id, status, waiter, waiter <> :_session AND " HAS_CLAIM("waiter") " AS is_others FROM submit WHERE " IS_LISTED ")," \
+  " claimed AS (UPDATE submit SET waiter = :_session FROM listed WHERE submit.id = listed.id AND is_others IS NOT TRUE" \
+  " AND listed.waiter " IS_NOT " :_session RETURNING submit.id" NOTIFY("(CASE WHEN listed.waiter IS NOT NULL THEN 'claims' END)") ")" \
+  " SELECT task_id, status FROM listed WHERE is_others"
+#define RELEASE \
+  "UPDATE submit SET waiter = NULL WHERE " IS_LISTED " AND waiter = :_session RETURNING task_id" NOTIFY("'claims'")
+#define IS_ORPHANED \
+  "(waiter IS NULL AND NOT " ALIVE("session") " OR waiter IS NOT NULL AND NOT " HAS_CLAIM("waiter") ")"
 #define BEGIN "BEGIN"
 #define NEXT_NUMBER(table) "setval(pg_get_serial_sequence('" table "', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM " table "), false)"
 #define CONTINUE_NUMBERS "SELECT " NEXT_NUMBER("submit") ", " NEXT_NUMBER("job")
@@ -34,7 +49,7 @@
   "SELECT number, host, process, since, " ALIVE("number") " AS open, number = :_session AS own FROM session ORDER BY since, number"
 #define LOCKS \
   "SELECT count(*) FILTER (WHERE granted) AS held, count(*) FILTER (WHERE NOT granted) AS waiting FROM pg_locks WHERE locktype = 'advisory'" \
-  " AND classid BETWEEN 1869442608 AND 1869442612 AND objsubid = 2" \
+  " AND classid BETWEEN 1869442608 AND 1869442613 AND objsubid = 2" \
   " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 #define VERSION_OF_SCHEMA "SELECT version FROM ledger"
 

@@ -82,4 +82,10 @@
     "  session bigint NOT NULL, worker " TEXT ", scenes bigint, finished bigint, error " TEXT ", message " TEXT "," \
     "  film " TEXT ", result " TEXT ", submitted_at float8 NOT NULL, taken_at float8, ended_at float8" \
     ");" \
-    "CREATE INDEX job_free ON job (id) WHERE state IN ('waiting', 'running');")
+    "CREATE INDEX job_free ON job (id) WHERE state IN ('waiting', 'running');") \
+  /* `waiter`: the session that queries the task. Its claim counts until the session's `claims_until`. */ \
+  X("ALTER TABLE submit ADD COLUMN waiter bigint;" \
+    "ALTER TABLE session ADD COLUMN claims_until float8;" \
+    /* for sessions behind a pooler (connection.c), which hold no lock */ \
+    "ALTER TABLE session ADD COLUMN alive_until float8;" \
+    "ALTER TABLE session ADD COLUMN connection bigint NOT NULL DEFAULT 0;")

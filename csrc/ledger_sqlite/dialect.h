@@ -16,6 +16,10 @@
 #define UNLESS_LIVE "" // SQLite runs one writer at a time, so the statement itself finds every identical submit
 #define NOTIFY(text) "" // programs that share a file only poll
 #define SKIP_LOCKED "" // SQLite runs one writer at a time
+// Programs that share a file all query their tasks: they run on one machine, a query costs nothing, and a claim would cost a commit.
+#define CLAIM "SELECT :service AS task_id, :task_ids AS status WHERE 0"
+#define RELEASE CLAIM
+#define IS_ORPHANED "NOT " ALIVE("session")
 #define BEGIN "BEGIN IMMEDIATE"
 #define CONTINUE_NUMBERS "SELECT 1" // AUTOINCREMENT continues the numbers
 #define COPIED_COLUMN ""

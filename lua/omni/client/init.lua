@@ -457,7 +457,7 @@ local function open(opts)
   local chosen, problem = settings.choose(opts)
   if not chosen then return nil, problem end
   local self = setmetatable(chosen.fields, Client_mt)
-  self.closed = false
+  self.closed, self.shares_ledger = false, self.ledger_path ~= nil and ledgers.is_address(self.ledger_path)
   for _, name in ipairs { "board_ledgers", "known_models", "unknown", "uploading", "uploads", "warned" } do self[name] = {} end
   self.durations, self.ledger_watch = task_durations.new(self), ledger_watch.new(self)
   self.all_keys = key_selection.new(self, function(key, id, ledger, row)

@@ -1,45 +1,67 @@
 -- SPDX-License-Identifier: MIT
--- Watches the ledger while fibers await tasks: another program may get the callback of such a task, confirm it, and record the task's end.
--- This program then queries the task at once. A ledger in PostgreSQL sends notifications; in case they get lost, and for a ledger in a
--- file, the watch also reads the ledger every second.
+-- Watches the ledger while fibers await tasks: another program may query such a task, or get its callback and confirm it, and record the
+-- task's end. This program then queries the task at once. A ledger in PostgreSQL sends notifications; in case they get lost, and for a
+-- ledger in a file, the watch also reads the ledger every second.
 
+local claims = require "omni.client.claims"
 local core = require "omni.core"
 local loop = require "omni.loop"
 local poller = require "omni.client.poller"
 
 local LOOK_EVERY <const> = 1 -- seconds between two reads of the ledger
+local PRUNE_EVERY <const> = 5 -- seconds between two searches for tasks that no fiber awaits
 local OVERLAP <const> = 5    -- seconds: how much later than the time in a row that row may be committed
 
 ---@class omni.LedgerWatch
 ---@field client omni.Client
----@field tasks table<string, omni.Task>  the tasks, by id
+---@field tasks table<string, omni.Task[]>  the handles of the awaited tasks, by id
+---@field claims omni.Claims
 ---@field ledger omni.Ledger|nil  the ledger that has their rows
 ---@field fiber omni.Fiber|nil
+---@field prune_at number         monotonic seconds: when to look for tasks that no fiber awaits
 ---@field seen_until number       monotonic seconds: ends that were recorded before this time are known
 local Watch_methods = {}
 local Watch_mt = { __name = "omni.ledger_watch", __index = Watch_methods }
 
--- Returns whether any fiber awaits a task. Forgets tasks that no fiber awaits.
+-- Forgets the handles of a task that no fiber awaits. Returns one of these handles if no handle is left.
+local function drop_handles(self, id, handles)
+  local last
+  for i = #handles, 1, -1 do
+    if not poller.is_awaited(handles[i].waiter) then last = table.remove(handles, i) end
+  end
+  if #handles > 0 then return nil end
+  self.tasks[id] = nil
+  return last
+end
+
+-- Returns whether any fiber awaits a task. Every PRUNE_EVERY seconds, looks at all tasks and forgets those that no fiber awaits; in between,
+-- looks no further than the first awaited task.
 local function is_needed(self)
   if self.client.closed then return false end
-  for id, task in pairs(self.tasks) do
-    if poller.is_awaited(task.waiter) then return true end
-    self.tasks[id] = nil
+  local dropped, is_thorough = {}, core.now() >= self.prune_at
+  if is_thorough then self.prune_at = core.now() + PRUNE_EVERY end
+  for id, handles in pairs(self.tasks) do
+    dropped[#dropped + 1] = drop_handles(self, id, handles)
+    if not is_thorough and self.tasks[id] then break end
   end
-  return false
+  if self.ledger.is_shared then self.claims:forget(dropped) end
+  return next(self.tasks) ~= nil
 end
 
 -- Queries a task whose end another program has recorded. If the query fails, the next read of the ledger leads to another query.
 local function confirm(self, id)
-  local task = self.tasks[id]
-  if not task or task:done() or self.confirming[id] then return end
-  self.confirming[id] = loop.background(function()
-    local ending <close> = setmetatable({}, { __close = function() self.confirming[id] = nil end }) -- luacheck: ignore 211
-    poller.confirm(task)
-  end)
+  for _, task in ipairs(self.tasks[id] or {}) do
+    if not task:done() and not self.confirming[task] then
+      self.confirming[task] = loop.background(function()
+        local ending <close> = setmetatable({}, { __close = function() self.confirming[task] = nil end }) -- luacheck: ignore 211
+        poller.confirm(task)
+      end)
+    end
+  end
 end
 
 local function hear(self, text)
+  if text == "claims" then return self.claims:expect_changes() end
   local id = text:match "^task (.+)$"
   if id then return confirm(self, id) end
   for _, key in ipairs(self.client.all_keys) do key.row:look(true) end
@@ -59,27 +81,55 @@ local function run(self)
   local listener <close> = self.ledger:listen(function(text) hear(self, text) end) -- luacheck: ignore 211
   repeat
     look(self)
+    if self.ledger.is_shared then self.claims:renew() end
     loop.park(LOOK_EVERY)
   until not is_needed(self)
   self.fiber = nil
 end
 
----Begins to watch the row of a task that a fiber awaits.
+---Begins to watch the row of a task that a fiber awaits. Without callbacks, only programs that share a ledger in PostgreSQL need this.
 ---@param task omni.Task
 function Watch_methods:add(task)
-  if task.ledger ~= self.client.own_ledger or self.tasks[task.id] == task then return end
-  self.tasks[task.id] = task
+  local client = self.client
+  local ledger = task.ledger
+  if not ledger and client.shares_ledger then ledger = client:existing_ledger() end
+  if not ledger or ledger ~= client.own_ledger or not (client.receiver or ledger.is_shared) then return end
+  local handles = self.tasks[task.id]
+  if not handles then
+    handles = {}
+    self.tasks[task.id] = handles
+  end
+  for _, handle in ipairs(handles) do
+    if handle == task then return end
+  end
+  handles[#handles + 1] = task
   if not self.fiber or self.fiber:done() then
-    self.ledger, self.seen_until = task.ledger, core.now()
+    self.ledger, self.seen_until = ledger, core.now()
     self.fiber = loop.background(run, self)
   end
   if task.since < self.seen_until then self.seen_until = task.since end -- its end may have been recorded before it was awaited
 end
 
+---Returns whether other programs might query this task as well.
+---@param task omni.Task
+---@return boolean
+function Watch_methods:shares(task)
+  return self.client.shares_ledger and self.ledger ~= nil and self.tasks[task.id] ~= nil
+end
+
+---Takes over a task's status from the ledger, where another program has recorded it.
+---@param id string
+---@param status string
+function Watch_methods:learn(id, status)
+  for _, task in ipairs(self.tasks[id] or {}) do poller.learn(task, status) end
+end
+
 ---@param client omni.Client
 ---@return omni.LedgerWatch
 local function new(client)
-  return setmetatable({ client = client, tasks = setmetatable({}, { __mode = "v" }), confirming = {}, seen_until = 0 }, Watch_mt)
+  local self = setmetatable({ client = client, tasks = {}, confirming = {}, prune_at = 0, seen_until = 0 }, Watch_mt)
+  self.claims = claims.new(self)
+  return self
 end
 
 return { new = new }

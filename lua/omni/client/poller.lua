@@ -130,17 +130,22 @@ local function time_until_query(task, age)
   return poll_schedule.next_query(age, client.durations:plan(task), math.random())
 end
 
--- Queries a task. Then schedules the task's next query, or wakes the fibers that await the task.
+local CHECK_CLAIM <const> = 5 -- mean number of seconds, at most, until the next check whether another program still queries a task
+
+-- Queries a task, unless another program does so. Then schedules the task's next query, or wakes the fibers that await the task.
 local function poll(self, task)
   if not is_awaited(task.waiter) then
     task.waiter = nil
     return
   end
   local client, before = self.client, task.status
+  local claims = client.ledger_watch.claims
+  if claims:is_others(task) then return schedule(self, task, math.min(CHECK_CLAIM, client.poll_max) * (0.5 + math.random())) end
   if client.events then client.events:attempt((self.attempts[task] or 0) + 1) end
   local answered, failure = queries.query(task)
   if answered then
     self.attempts[task], self.failures[task] = nil, nil
+    claims:recover(task)
     if task:done() then return settle(task, true) end
     if task.status ~= before then wake_all(task, true) else task.answer = nil end
     schedule(self, task, time_until_query(task, age_of(task)))
@@ -157,6 +162,7 @@ local function poll(self, task)
     end
     client:report_retry(failure, attempt, wait)
     self.attempts[task] = attempt
+    claims:fail(task)
     schedule(self, task, wait)
   end
 end
@@ -251,7 +257,7 @@ function Poller_methods:wait(task, deadline)
     self.new = self.new + 1
   end
   join(task)
-  if self.client.receiver and task.ledger then self.client.ledger_watch:add(task) end
+  if self.client.receiver or self.client.shares_ledger then self.client.ledger_watch:add(task) end
   if not self.runner or self.runner:done() then
     self.runner = loop.background(run, self)
   elseif self.new == 1 then
@@ -274,6 +280,16 @@ local function confirm(task)
   if not queries.query(task) then return false end
   if task:done() or task.status ~= before then wake_all(task, true) end
   return task:done()
+end
+
+---Takes over the status of a task that isn't over, as another program has recorded it in the ledger.
+---@param task omni.Task
+---@param status string
+local function learn(task, status)
+  if status == task.status or task:done() then return end
+  task.status = status
+  wake_all(task, true)
+  task.client:report_task(task)
 end
 
 ---Returns why a task's last query failed, or nil if the query succeeded.
@@ -304,4 +320,4 @@ local function new(key, most)
   return self
 end
 
-return { confirm = confirm, is_awaited = is_awaited, new = new }
+return { confirm = confirm, is_awaited = is_awaited, learn = learn, new = new }

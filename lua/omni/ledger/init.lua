@@ -14,6 +14,7 @@ local SETTLED <const> = 2 -- seconds; a file that changed more recently may chan
 
 ---@class omni.Ledger
 ---@field path string  path of the file, or address of the database
+---@field is_shared boolean  whether several machines can share the ledger
 ---@field private machine string  prefix for paths in a ledger that several machines share
 ---@field sending table<integer, table>  the rows whose submits this handle's program is sending or recording, with their owners. Weak,
 ---  since an owner that memory ran out for may not remove its row
@@ -284,7 +285,7 @@ local function open(path)
   if not handle then return nil, problem end
   local self = setmetatable({
     path = path, digests = {}, sending = setmetatable({}, { __mode = "v" }), machine = is_shared and machine_prefix() or "",
-    in_trouble = false, listeners = {},
+    is_shared = is_shared, in_trouble = false, listeners = {},
   }, Ledger_mt)
   self.handle = handle
   self.driver = driver_of(self)
