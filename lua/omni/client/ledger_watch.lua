@@ -34,8 +34,8 @@ local function drop_handles(self, id, handles)
   return last
 end
 
--- Returns whether any fiber awaits a task. Every PRUNE_EVERY seconds, looks at all tasks and forgets those that no fiber awaits; in between,
--- looks no further than the first awaited task.
+-- Returns whether any fiber awaits a task. Every PRUNE_EVERY seconds, looks at all tasks and forgets those that no fiber awaits; otherwise
+-- only looks until it finds an awaited task.
 local function is_needed(self)
   if self.client.closed then return false end
   local dropped, is_thorough = {}, core.now() >= self.prune_at
