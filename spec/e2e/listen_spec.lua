@@ -97,7 +97,7 @@ describe("callbacks at the command line:", function()
       end)
       repeat omni.sleep(0.02) until #lines >= 1 or os.time() > deadline
       service.advance(2000) -- the task ends only now
-      repeat omni.sleep(0.02) until #lines >= 4 or os.time() > deadline
+      repeat omni.sleep(0.02) until #lines >= 6 or os.time() > deadline
       listening:cancel()
       local seen = {}
       for i, line in ipairs(lines) do
@@ -110,8 +110,28 @@ describe("callbacks at the command line:", function()
       assert.same({ 200, "success" }, { seen.accepted.status, seen.accepted.state })
       assert.equal(seen.accepted.task_id, seen.confirmed.task_id)
       assert.equal(200, seen.forwarded.status)
+      assert.same({ seen.accepted.task_id, "a" }, { seen.taken_over.task_id, seen.taken_over.scene })
+      assert.same({ seen.accepted.task_id, "a", "success" }, { seen.recorded.task_id, seen.recorded.scene, seen.recorded.state })
       assert.equal(seen.accepted.task_id, cjson.decode(bodies[1]).task_id)
     end)
+  end)
+
+  it("omni listen takes over the task of a killed run, also without a callback, and a later run fetches the clip at no cost", function()
+    open("--seconds", "1000")
+    local child = program.start({ "run", board, "--yes", "--only", "a", "--out", out }, { environment = service.environment })
+    child:wait_for("a: running")
+    child:signal("KILL")
+    child:finish()
+    local listener = listen()
+    assert.matches('  took over  task [%x-]+  scene "a"$', listener:wait_for("took over"))
+    service.advance(2000)
+    assert.matches('  recorded the end  task [%x-]+  scene "a"  success$', listener:wait_for("recorded"))
+    listener:signal("INT")
+    assert.equal(0, listener:finish().code)
+    local result = run("--only", "a")
+    assert.equal(0, result.code, result.err)
+    assert.matches("a: fetched", result.out)
+    assert.equal(1, service.submits())
   end)
 
   it("refuse senseless options, and send nothing", function()

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- `omni listen`: receives the service's callbacks until Ctrl-C. If the response to a submit was lost, a callback can still identify the
--- task that the submit created.
+-- task that the submit created. Also takes over the tasks of programs that have ended.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 local receiver_options = require "omni.cli.receiver_options"
 
-local command = { summary = "Receive callbacks until Ctrl-C, including those for submits whose response was lost." }
+local command = { summary = "Receive callbacks and await the tasks of programs that have ended, until Ctrl-C." }
 
 local default_address <const> = "127.0.0.1:8787"
 
@@ -21,6 +21,7 @@ end
 -- The texts for the receiver's events. An event that isn't listed means that a callback was refused.
 local event_texts <const> = {
   accepted = "accepted", confirmed = "confirmed", settled = "found the task of a lost submit", forwarded = "forwarded",
+  taken_over = "took over", recorded = "recorded the end", not_recorded = "can't be awaited",
 }
 
 local function line_of(event)
@@ -60,11 +61,12 @@ local function listen(given, client)
   end)
   if not receiver then return message.exit(1, problem) end
   write(given, { event = "listening", url = receiver.url })
-  local settled = require("omni.callbacks.receiver").settle_past_callbacks(client, client:ledger())
+  local ledger = client:ledger()
+  local settled = require("omni.callbacks.receiver").settle_past_callbacks(client, ledger)
   if settled > 0 and not given.json then
     message.print(("%d submit(s) with a lost response have their task now, by earlier callbacks"):format(settled))
   end
-  loop.park()
+  require("omni.client.orphans").watch(client, ledger, function(event) write(given, event) end)
 end
 
 ---@param given table  the options, from argparse

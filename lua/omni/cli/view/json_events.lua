@@ -33,6 +33,7 @@ local state <const> = { "scene", "index", "task_id?", "estimate?", "credits?" }
 local files <const> = { "scene", "index", "task_id?", "estimate?", "credits?", "file", "files" }
 local failure <const> = { "scene", "index", "task_id?", "estimate?", "credits?", "error?:error" }
 local waiting <const> = { "wait", "kind", "message", "seconds?", "key?", "scene?", "file?", "error?:error" }
+local orphan <const> = { "task_id", "scene?", "state?", "error?:error" }
 local callback <const> = { "url?", "task_id?", "scene?", "state?", "status?", "error?:error" }
 
 ---For each command, its events and their fields, without the fields `event` and `time` that every event has.
@@ -66,6 +67,7 @@ local fields <const> = {
     listening = callback, accepted = callback, confirmed = callback, settled = callback, forwarded = callback, wrong_token = callback,
     wrong_method = callback, too_large = callback, wrong_encoding = callback,
     not_a_task = callback, wrong_task = callback, unavailable = callback,
+    taken_over = orphan, recorded = orphan, not_recorded = orphan,
   },
   task = {
     estimate = { "model", "credits?", "balance?", "affordable?", "error?:error" },
