@@ -54,7 +54,7 @@ SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
 EMBEDDED_TYPES := lua/omni/types/board.d.lua # `omni init --editor` writes it
 
-.PHONY: all deps test prove torture power-loss asan memcheck coverage fuzz lint check demo bench reference docs install install-rock clean help
+.PHONY: all deps test prove torture power-loss chaos asan memcheck coverage fuzz lint check demo bench reference docs install install-rock clean help
 all:
 	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
@@ -195,8 +195,8 @@ fuzz:
 
 ## make prove: a program with 15,000 tasks (TASKS); the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); four machines with
 ## one database that fails, 500 rounds (MACHINES_ROUNDS, MACHINES_SEED); 2,000 runs that lose power (POWER_RUNS, POWER_SEED); 100 million
-## mutated responses (DIFFERENCES, SEED), read by omni and by lua-cjson; each parser fuzzed ten million times (FUZZ_RUNS); a million
-## random histories (SEQUENCES, SEED). All of it takes days
+## mutated responses (DIFFERENCES, SEED), read by omni and by lua-cjson; an hour of chaos; each parser fuzzed ten million times (FUZZ_RUNS);
+## a million random histories (SEQUENCES, SEED). All of it takes days
 TASKS       ?= 15000
 KILL_ROUNDS ?= 500
 KILL_SEED   ?= 1
@@ -216,6 +216,7 @@ prove:
 	@OMNI_MACHINES_ROUNDS=$(MACHINES_ROUNDS) OMNI_MACHINES_SEED=$(MACHINES_SEED) OMNI_MACHINES_SCENES=60 $(LUA) spec/helper/busted.lua \
 	  spec/e2e/machines_spec.lua -o spec/helper/summary.lua
 	@$(MAKE) --no-print-directory power-loss
+	@$(MAKE) --no-print-directory chaos SECONDS=3600
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=0 FUZZ_LUA_SECONDS=0 FUZZ_RUNS=$(or $(filter-out -1,$(FUZZ_RUNS)),10000000)
 	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/storyboard/run/paid_once_property_spec.lua -o spec/helper/summary.lua
 
@@ -237,6 +238,15 @@ power-loss:
 	@$(MAKE) --no-print-directory build $(B)/torture/faults.so
 	@POWER_RUNS=$(POWER_RUNS) POWER_SEED=$(POWER_SEED) $(PRELOADED) $(LUA) spec/torture/power_loss.lua
 
+## make chaos: programs that share a ledger, while everything around them is disturbed, for SECONDS (60) from SEED (1) on
+SECONDS ?= 60
+chaos:
+	@$(MAKE) --no-print-directory deps FOR="build test"
+	@$(MAKE) --no-print-directory build
+	@SECONDS=$(SECONDS) SEED=$(SEED) ROUNDS=$(ROUNDS) $(NAMESPACE) $(LUA) spec/chaos/run.lua
+# A namespace in which a small disk can be mounted, where the system allows one.
+NAMESPACE = $(shell unshare -rm true 2>/dev/null && echo unshare -rm)
+
 ## make lint: runs luacheck and cppcheck, and builds with compiler warnings as errors
 lint:
 	@$(MAKE) --no-print-directory deps FOR="build lint"
@@ -247,8 +257,10 @@ lint:
 	sh -n .ci/run .ci/deps docs/build/site
 	luarocks --lua-version=5.4 lint rockspec/*.rockspec
 
-## make check: runs everything that CI runs
+## make check: runs everything that CI runs, and chaos for five minutes (CHAOS_SECONDS)
 check: lint test fuzz
+	@$(MAKE) --no-print-directory chaos SECONDS=$(CHAOS_SECONDS)
+CHAOS_SECONDS ?= 300
 
 ## make demo: makes a film with six scenes, in the sandbox
 demo:
