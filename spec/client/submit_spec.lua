@@ -9,6 +9,7 @@ local hostile = require "helper.hostile"
 local loop = require "omni.loop"
 local omni = require "omni"
 local omni_error = require "omni.error"
+local scheduler = require "omni.loop.scheduler"
 
 local KEY = "ak_" .. ("0123456789abcdef"):rep(2)
 
@@ -154,7 +155,7 @@ describe("a client's ledger", function()
     local cancelled, begun = false, false
     every_turn(function()
       if fiber:done() then return true end
-      if not fiber.parked and begun then count = count - 1 end
+      if not scheduler.is_parked(fiber) and begun then count = count - 1 end
       begun = true
       cancelled = count == 0
       if cancelled then fiber:cancel() end
@@ -200,7 +201,7 @@ describe("a client's ledger", function()
     omni.run(function()
       local submit = omni.spawn(function() return client:submit { prompt = "x" } end)
       every_turn(function() -- until it was answered and its fiber hasn't run yet
-        return next(client.all_keys[1].transport.submits) and not submit.parked
+        return next(client.all_keys[1].transport.submits) and not scheduler.is_parked(submit)
       end)
       client:close()
       assert.equal(sandbox:ledger().tasks[1].task_id, submit:join().id)

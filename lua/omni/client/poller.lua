@@ -81,7 +81,7 @@ local function is_awaited(waiter)
   return false
 end
 
-local function join(task)
+local function add_waiter(task)
   local fiber, waiter = loop.current(), task.waiter
   if not waiter then
     task.waiter = fiber
@@ -89,18 +89,6 @@ local function join(task)
     waiter[#waiter + 1] = fiber
   elseif waiter ~= fiber then
     task.waiter = { waiter, fiber }
-  end
-end
-
-local function leave(task)
-  local fiber, waiter = loop.current(), task.waiter
-  if waiter == fiber then
-    task.waiter = false
-  elseif waiter and #waiter > 0 then
-    for i = #waiter, 1, -1 do
-      if waiter[i] == fiber then table.remove(waiter, i) end
-    end
-    if #waiter == 0 then task.waiter = false end
   end
 end
 
@@ -208,7 +196,7 @@ local function advance(self)
     if task then schedule(self, task, first_wait(task)) end
     self.fresh[i] = nil
   end
-  self.new = 0
+  if self.new > 0 then self.new, self.fresh = 0, {} end -- a new table, since an emptied one would keep its memory
   local wait = self.size > 0 and self.times[1] - core.now()
   if not wait then
     loop.park()
@@ -244,31 +232,37 @@ function run(self)
   end
 end
 
----Parks the fiber until a task's status has changed, or until the task can't be queried any more.
+---Makes the running fiber await a task: the poller wakes the fiber with `true` when the task's status has changed, or with a failure when
+---the task can't be queried any more. The fiber then parks. If it gives up before it was woken, it calls `leave`.
 ---@param task omni.Task
----@param deadline number  monotonic seconds
----@return true|table|nil  true: the status has changed; a failure: the task can't be queried; nil: the deadline has passed
-function Poller_methods:wait(task, deadline)
-  if deadline <= core.now() then return nil end
+function Poller_methods:join(task)
   task.answer = nil -- frees the memory of the last response
-  -- Keeps the waiting coroutine's stack shallow, since it stays allocated for the whole wait.
+  -- Doesn't schedule the task itself, which would need more of the fiber's stack. A stack keeps its size while the fiber waits.
   if task.waiter == nil then
     self.fresh[self.new + 1] = task
     self.new = self.new + 1
   end
-  join(task)
+  add_waiter(task)
   if self.client.receiver or self.client.shares_ledger then self.client.ledger_watch:add(task) end
   if not self.runner or self.runner:done() then
     self.runner = loop.background(run, self)
   elseif self.new == 1 then
     loop.wake(self.runner)
   end
-  local woken
-  repeat -- another event can wake the fiber if an event loop callback inside it awaits this task
-    woken = loop.park(deadline - core.now())
-  until woken or deadline <= core.now()
-  if not woken then leave(task) end
-  return woken
+end
+
+---Ends the running fiber's wait for a task.
+---@param task omni.Task
+local function leave(task)
+  local fiber, waiter = loop.current(), task.waiter
+  if waiter == fiber then
+    task.waiter = false
+  elseif waiter and #waiter > 0 then
+    for i = #waiter, 1, -1 do
+      if waiter[i] == fiber then table.remove(waiter, i) end
+    end
+    if #waiter == 0 then task.waiter = false end
+  end
 end
 
 ---Queries a task immediately, because a callback named it. Wakes the awaiting fibers if the task's status has changed.
@@ -320,4 +314,4 @@ local function new(key, most)
   return self
 end
 
-return { confirm = confirm, is_awaited = is_awaited, learn = learn, new = new }
+return { confirm = confirm, is_awaited = is_awaited, learn = learn, leave = leave, new = new }

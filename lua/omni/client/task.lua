@@ -167,7 +167,14 @@ function Task_methods:await(opts)
     end
     if self:done() then return self end
     if not self.key.transport.http then return closed(self) end -- doesn't use `self.client`, which would need more stack space
-    local woken = self.key.poller:wait(self, deadline)
+    local woken
+    if core.now() < deadline then
+      self.key.poller:join(self)
+      repeat -- `join` must not park, since each call on the stack of a waiting coroutine takes up memory
+        woken = loop.park(deadline - core.now())
+      until woken or deadline <= core.now() -- an event loop callback that awaits this task inside the fiber can also cause a wake
+      if not woken then poller.leave(self) end
+    end
     if not woken and not self:done() then
       -- a callback that was sent after the last query might have been lost
       local over = self.callback and poller.confirm(self)

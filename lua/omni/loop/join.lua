@@ -42,7 +42,7 @@ local function begin(fibers, name, fail_fast)
     end
     if not joins[join] then
       joins[join] = true
-      if fiber.ended then join.failed = join.failed or fiber.failure ~= nil else join.left = join.left + 1 end
+      if fiber.co then join.left = join.left + 1 else join.failed = join.failed or fiber.failure ~= nil end
     end
   end
   return join
@@ -80,7 +80,7 @@ end
 ---@return any ...
 local function results_of(fiber)
   if fiber.failure then error(take_failure(fiber), 0) end
-  local results = fiber.results
+  local results = fiber.value
   if results then return table.unpack(results, 1, results.n) end
 end
 
@@ -97,7 +97,7 @@ local Fiber_methods = scheduler.Fiber_methods
 ---@return any ...  the results of the fiber's function; after a timeout, nil and an error with the code "timeout"
 function Fiber_methods:join(opts)
   local timeout = opts and options.check(opts, { timeout = "timeout" }, "fiber:join").timeout
-  if self.ended then return results_of(self) end
+  if not self.co then return results_of(self) end
   local join <close> = begin({ self, n = 1, left = 0, fiber = false, failed = false }, "fiber:join")
   if not join:wait(timeout) then return timed_out(timeout) end
   return results_of(self)
@@ -150,7 +150,7 @@ local function join_all(...)
   if not join:wait(opts.timeout) then return timed_out(opts.timeout) end
   if join.failed then raise_failures(join) end
   local results = {}
-  for i = 1, join.n do results[i] = join[i].results and join[i].results[1] end
+  for i = 1, join.n do results[i] = join[i].value and join[i].value[1] end
   return table.unpack(results, 1, join.n)
 end
 

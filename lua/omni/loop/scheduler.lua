@@ -17,11 +17,12 @@ local times <const> = timers.times
 ---@field timeout fun(self): number|nil   seconds until `step` must be called anyway; 0: at once, nil: never
 ---@field step fun(self)                  does the work that is ready; never blocks
 
+--- A waiting fiber has four fields, since Lua would double the table's size for a fifth field.
 ---@class omni.Fiber
----@field package co thread|nil           the fiber's coroutine, until it has ended
----@field package ended boolean
+---@field package co thread|nil           the fiber's coroutine; nil: the fiber has ended
+---@field package slot integer|false      the index of the fiber's timer (timers.lua)
+---@field package value any               PARKED while it is parked; then the value for its next turn; when it has ended, its results
 ---@field package failure omni.Error|nil  why the fiber failed
----@field package results table|nil       what its function returned
 ---@field package scope omni.Scope|nil    nil: a background fiber
 ---@field package joins table<omni.Join, true>|nil  the callers that wait until the fiber has ended
 ---@field package delivered boolean|nil   the fiber's failure was raised or reported
@@ -44,7 +45,7 @@ local on_change                         -- called when something changes outside
 
 -- --- parking and waking
 
-local PARKED <const> = {} -- the value that a fiber yields when it parks
+local PARKED <const> = {} -- the value that a fiber yields when it parks, and the fiber's `value` until it is woken
 
 -- Adds a place for one more fiber to the arrays of ready fibers.
 local function make_place()
@@ -64,10 +65,16 @@ end
 ---@param fiber omni.Fiber
 ---@param value any
 local function wake(fiber, value)
-  if not fiber.parked then return end
-  fiber.parked = false
+  if fiber.value ~= PARKED then return end
   if fiber.slot then timers.clear(fiber) end
   make_ready(fiber, value or false)
+end
+
+---Returns whether a fiber is parked.
+---@param fiber omni.Fiber
+---@return boolean
+local function is_parked(fiber)
+  return fiber.value == PARKED
 end
 
 local function end_step()
@@ -104,7 +111,7 @@ local function park(timeout)
   if not in_fiber() then error("there is no running fiber; call this inside omni.run or omni.spawn", 2) end
   if fiber.slot then timers.clear(fiber) end -- memory ran out in an earlier call of `park`, and the fiber caught that error
   if timeout then timers.set(fiber, now() + timeout) end
-  fiber.parked = true
+  fiber.value = PARKED
   return yield(PARKED)
 end
 
@@ -142,8 +149,8 @@ end
 
 -- Only this function's first line allocates memory. If that line raises an error, the fiber hasn't ended yet (see `settle`).
 local function finish(fiber, failure, results)
-  fiber.failure, fiber.results = failure, results
-  fiber.co, fiber.ended, fiber.parked = nil, true, false
+  fiber.failure = failure
+  fiber.co, fiber.value = nil, results or false
   live = live - 1
   local scope, joins = fiber.scope, fiber.joins
   if scope then
@@ -178,7 +185,7 @@ end
 -- Ends a fiber whose turn was interrupted, unless it has parked or ended properly.
 local function settle()
   local fiber = interrupted
-  if fiber and not fiber.ended and not (fiber.parked and status(fiber.co) == "suspended") then
+  if fiber and fiber.co and not (is_parked(fiber) and status(fiber.co) == "suspended") then
     if fiber.slot then timers.clear(fiber) end
     coroutine.close(fiber.co)
     finish(fiber, err.new { code = "coroutine_failed", message = "not enough memory" })
@@ -186,15 +193,15 @@ local function settle()
   interrupted = nil
 end
 
+local First_mt <const> = {} -- marks a fiber's first value: the arguments of its function
+
 local function run_fiber(fiber)
   current = fiber
-  local first = fiber.first
-  if first then
-    fiber.first = nil
-    after_resume(fiber, resume(fiber.co, table.unpack(first, 1, first.n)))
+  local value = fiber.value
+  fiber.value = false
+  if getmetatable(value) == First_mt then
+    after_resume(fiber, resume(fiber.co, table.unpack(value, 1, value.n)))
   else
-    local value = fiber.value
-    fiber.value = false
     after_resume(fiber, resume(fiber.co, value or nil))
   end
   current = nil
@@ -205,28 +212,26 @@ end
 ---@param fn function
 ---@return omni.Fiber
 local function start(scope, fn, ...)
-  local fiber = setmetatable({
-    co = coroutine.create(fn), scope = scope, slot = false, value = false, parked = false, ended = false,
-  }, Fiber_mt)
-  if select("#", ...) > 0 then fiber.first = table.pack(...) end
+  local first = select("#", ...) > 0 and setmetatable(table.pack(...), First_mt)
+  local fiber = setmetatable({ co = coroutine.create(fn), scope = scope, slot = false, value = first }, Fiber_mt)
   make_place()
   if scope then
     scope.fibers[fiber] = true
     scope.live = scope.live + 1
   end
   live = live + 1
-  make_ready(fiber, false)
+  make_ready(fiber, first)
   return fiber
 end
 
 ---Ends the fiber at the point where it is waiting. Closes the fiber's to-be-closed variables, which cancels its requests. `join` on the
 ---fiber then raises an error with the code "cancelled". Does nothing if the fiber has ended.
 function Fiber_methods:cancel()
-  if self.ended then return end
+  if not self.co then return end
   if self == current or status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end
   local failure = err.new { code = "cancelled", message = "the fiber was cancelled" }
   self.failure = failure -- the lines above allocate memory, the lines below don't
-  self.parked = false
+  self.value = false
   timers.clear(self)
   local co <const> = self.co
   local fine, problem = coroutine.close(co)
@@ -238,7 +243,7 @@ Fiber_mt.__close = Fiber_methods.cancel
 ---Returns whether the fiber has ended.
 ---@return boolean
 function Fiber_methods:done()
-  return self.ended == true
+  return self.co == nil
 end
 
 -- --- turns
@@ -286,7 +291,7 @@ function step(timeout)
     local time = now()
     while times[1] and times[1] <= time do
       local fiber = timers.fibers[1]
-      if fiber.parked then wake(fiber) else timers.clear(fiber) end
+      if is_parked(fiber) then wake(fiber) else timers.clear(fiber) end
     end
   end
   if batch_at == batch_count then
@@ -296,7 +301,7 @@ function step(timeout)
     batch_at = batch_at + 1
     local fiber = batch[batch_at]
     batch[batch_at] = false
-    if not fiber.ended then run_fiber(fiber) end
+    if fiber.co then run_fiber(fiber) end
   end
 end
 
@@ -383,7 +388,7 @@ local function set_on_change(fn) on_change = fn end
 local function pollfd() return poll_set:pollfd() end
 
 return {
-  add = add, current = get_current, Fiber_methods = Fiber_methods, Fiber_mt = Fiber_mt, in_fiber = in_fiber, is_stepping = is_stepping,
-  note_failure = note_failure, on_change = set_on_change, park = park, pollfd = pollfd, remove = remove, start = start, step = step,
-  time_left = time_left, wait_until = wait_until, wake = wake,
+  add = add, current = get_current, Fiber_methods = Fiber_methods, Fiber_mt = Fiber_mt, in_fiber = in_fiber, is_parked = is_parked,
+  is_stepping = is_stepping, note_failure = note_failure, on_change = set_on_change, park = park, pollfd = pollfd, remove = remove,
+  start = start, step = step, time_left = time_left, wait_until = wait_until, wake = wake,
 }

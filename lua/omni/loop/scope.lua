@@ -106,7 +106,7 @@ local function drive(fn, ...)
   if in_fiber() then return fn(...) end
   local fiber <close> = start(outermost, fn, ...)
   fiber.delivered = true -- the caller of `drive` gets the error
-  wait_until(function() return fiber.ended end)
+  wait_until(function() return not fiber.co end)
   local failure = fiber.failure
   -- raises the original error value, since the caller of `drive` doesn't know about fibers
   if failure and failure.code == "coroutine_failed" and failure.cause ~= nil then failure = failure.cause end
