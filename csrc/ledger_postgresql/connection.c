@@ -4,6 +4,10 @@
 // A session is an advisory lock on a random number. Other programs regard a session as open while its lock is held. After losing its
 // connection, the ledger locks the same session number again. Once the ledger holds that lock, its former connection has ended and can't
 // commit anything more. From then on, the table `session` reliably shows whether the last verb was committed.
+//
+// Behind a pooler such as PgBouncer, a connection doesn't belong to one program, so a program can't lock anything for longer than a
+// transaction. There, a session is open until the time in its row, which its ledger moves on every RENEW_EVERY seconds. A connection counts
+// itself in the row; a transaction of an earlier connection then fails (CHECK_OF_CONNECTION in database.c).
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +27,7 @@
 // How many seconds the ledger keeps trying to reach a database that it has reached before (PATIENCE) or has never reached (FIRST_PATIENCE).
 // If the address contains a connect_timeout, it replaces both limits.
 static const double PATIENCE = 10, FIRST_PATIENCE = 3;
+static const double RENEW_EVERY = 15; // seconds; must be much less than LEASE (dialect.h)
 #define CONNECT_TIMEOUT "5"        // default number of seconds for each attempt to connect to one of the address's servers
 
 enum { OLDEST_SERVER = 140000 }; // the oldest PostgreSQL version that supports all the settings below
@@ -41,10 +46,12 @@ static const char SETTINGS[] =
     "SET client_min_messages = error; SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
     "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; SET idle_session_timeout = 0;"
     "LISTEN omni;"
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';"
-    "SELECT pg_backend_pid(), current_setting('server_encoding'), to_regclass('omni.ledger') IS NOT NULL,"
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
+static const char CHECKS[] =
+    "SELECT current_setting('server_encoding'), to_regclass('omni.ledger') IS NOT NULL,"
     " (SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'omni'),"
-    " EXISTS (SELECT FROM pg_namespace WHERE nspname = 'omni')";
+    " current_setting('default_transaction_isolation') = 'read committed' AND current_setting('default_transaction_read_only') = 'off'";
 
 static bool cannot_open(const database *d, request *r, const char *why) {
   return database_fail(d, r, "can't be opened: %s", why);
@@ -121,7 +128,7 @@ static void ignore_notice(void *ignored, const PGresult *result) {
 
 static bool read_version(database *d, request *r, long long *version) {
   PGresult *result = NULL;
-  if (!execute(d, r, &result, "SELECT version FROM ledger")) return false;
+  if (!execute(d, r, &result, "SELECT version FROM omni.ledger")) return false;
   *version = PQntuples(result) == 1 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : -1;
   PQclear(result);
   if (*version < 0) return database_fail(d, r, "is not a ledger: the table omni.ledger has another program's data");
@@ -136,8 +143,8 @@ static bool migrate(database *d, request *r) {
   PGresult *result = NULL;
   long long version = 0;
   // This advisory lock is of the same kind as those in LOCKS_OF_LIMITS (database.c), but has its own class number.
-  if (!execute(d, r, &result, "BEGIN; SELECT pg_advisory_xact_lock(1869442612, 0); SELECT to_regclass('omni.ledger') IS NOT NULL,"
-                              " EXISTS (SELECT FROM pg_namespace WHERE nspname = 'omni')"))
+  if (!execute(d, r, &result, "BEGIN; " LOCAL_SETTINGS "; SELECT pg_advisory_xact_lock(1869442612, 0);"
+                              " SELECT to_regclass('omni.ledger') IS NOT NULL, EXISTS (SELECT FROM pg_namespace WHERE nspname = 'omni')"))
     return false;
   bool has_ledger = *PQgetvalue(result, 0, 0) == 't', has_schema = *PQgetvalue(result, 0, 1) == 't';
   PQclear(result);
@@ -155,15 +162,17 @@ static bool migrate(database *d, request *r) {
 static bool check_database(database *d, request *r) {
   PGresult *result = NULL;
   if (PQserverVersion(d->connection) < OLDEST_SERVER) return cannot_open(d, r, "the server is older than PostgreSQL 14");
-  if (!execute(d, r, &result, SETTINGS)) return false;
-  // A pooler reports its own process number. A pooler may run each transaction on a different connection, but a session needs a single
-  // connection.
-  bool is_direct = atoi(PQgetvalue(result, 0, 0)) == PQbackendPID(d->connection);
-  bool is_utf8 = strcmp(PQgetvalue(result, 0, 1), "UTF8") == 0;
-  bool has_ledger = *PQgetvalue(result, 0, 2) == 't', is_empty = strcmp(PQgetvalue(result, 0, 3), "0") == 0;
+  // A pooler reports a process number of its own.
+  if (!execute(d, r, &result, "SELECT pg_backend_pid()")) return false;
+  d->is_pooled = atoi(PQgetvalue(result, 0, 0)) != PQbackendPID(d->connection);
   PQclear(result);
-  if (!is_direct) return cannot_open(d, r, "a connection pooler is in between, and a ledger needs direct connections to PostgreSQL");
+  if (!d->is_pooled && !execute(d, r, NULL, SETTINGS)) return false;
+  if (!execute(d, r, &result, CHECKS)) return false;
+  bool is_utf8 = strcmp(PQgetvalue(result, 0, 0), "UTF8") == 0, is_usual = *PQgetvalue(result, 0, 3) == 't';
+  bool has_ledger = *PQgetvalue(result, 0, 1) == 't', is_empty = strcmp(PQgetvalue(result, 0, 2), "0") == 0;
+  PQclear(result);
   if (!is_utf8) return cannot_open(d, r, "the database's encoding must be UTF8");
+  if (!is_usual) return cannot_open(d, r, "behind a pooler, transactions must be 'read committed' and may not be read-only by default");
   if (!has_ledger && !is_empty) return database_fail(d, r, "is not a ledger: the schema omni has another program's tables");
   long long version = 0;
   if (has_ledger && !read_version(d, r, &version)) return false;
@@ -196,15 +205,19 @@ static bool end_former(database *d, request *r) {
   return execute(d, r, NULL, sql);
 }
 
+static bool choose_number(database *d, request *r) {
+  uint64_t random;
+  while (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+    if (errno != EINTR) return cannot_open(d, r, strerror(errno));
+  d->session = (int64_t)(random >> 24) + 1; // a session number is at most 2^40, as in SQLite's ledgers
+  return true;
+}
+
 static bool lock_session(database *d, request *r, bool is_new) {
   bool taken = false;
   for (double until = clock_now() + patience(d, false); !taken;) {
-    if (is_new) {
-      uint64_t random;
-      while (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-        if (errno != EINTR) return cannot_open(d, r, strerror(errno));
-      d->session = (int64_t)(random >> 24) + 1; // a session number is at most 2^40, as in SQLite's ledgers
-    }
+    if (is_new && !choose_number(d, r)) return false;
+    if (d->is_pooled) return true;
     if (!try_lock(d, r, &taken)) return false;
     if (taken || is_new) continue;
     if (!end_former(d, r)) return false;
@@ -214,7 +227,12 @@ static bool lock_session(database *d, request *r, bool is_new) {
   return true;
 }
 
-// Adds or finds the session's row. Deletes the rows of sessions that started over 30 days ago and have ended.
+// Behind a pooler, a session is open until this time; otherwise its lock shows whether it is open.
+static const char *open_until(const database *d) {
+  return d->is_pooled ? NOW " + " LEASE : "NULL";
+}
+
+// Adds or finds the session's row, and counts its connections. Deletes the rows of sessions that started over 30 days ago and have ended.
 static PGresult *session_row(database *d, request *r) {
   char host[256] = "";
   gethostname(host, sizeof host - 1);
@@ -222,10 +240,11 @@ static PGresult *session_row(database *d, request *r) {
   PGresult *result = NULL;
   char *sql = NULL;
   if (!quoted || asprintf(&sql,
-        "DELETE FROM session WHERE since < " NOW " - 30 * 86400 AND number <> %lld AND NOT " ALIVE("number") ";"
-        "INSERT INTO session (number, host, process, since) VALUES (%lld, %s, %ld, " NOW ")"
-        " ON CONFLICT (number) DO UPDATE SET number = excluded.number RETURNING verb, xmax = 0, rows",
-        (long long)d->session, (long long)d->session, quoted, (long)getpid()) < 0) {
+        LOCAL_SETTINGS "; DELETE FROM session WHERE since < " NOW " - 30 * 86400 AND number <> %lld AND NOT " ALIVE("number") ";"
+        "INSERT INTO session (number, host, process, since, alive_until) VALUES (%lld, %s, %ld, " NOW ", %s)"
+        " ON CONFLICT (number) DO UPDATE SET alive_until = excluded.alive_until, connection = session.connection + 1"
+        " RETURNING verb, xmax = 0, rows, connection",
+        (long long)d->session, (long long)d->session, quoted, (long)getpid(), open_until(d)) < 0) {
     sql = NULL;
     cannot_open(d, r, "not enough memory");
   }
@@ -248,7 +267,14 @@ static bool take_session(database *d, request *r) {
     return false;
   }
   long long verb = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+  if (is_new && d->is_pooled && *PQgetvalue(result, 0, 1) != 't') {
+    PQclear(result);
+    d->session = 0;
+    return cannot_open(d, r, "another program has the same session number");
+  }
   bool is_missing = !is_new && *PQgetvalue(result, 0, 1) == 't';
+  d->number = strtoll(PQgetvalue(result, 0, 3), NULL, 10);
+  d->renew_at = clock_now() + RENEW_EVERY;
   if (d->doubt.verb) {
     d->doubt.fate = is_missing ? FATE_UNKNOWN : verb == d->doubt.verb ? FATE_COMMITTED : verb == d->last_committed ? FATE_UNDONE : FATE_UNKNOWN;
     PQclear(d->doubt.ids);
@@ -257,6 +283,17 @@ static bool take_session(database *d, request *r) {
   }
   PQclear(result);
   return true;
+}
+
+void connection_renew(database *d) {
+  if (!d->is_pooled || clock_now() < d->renew_at) return;
+  char sql[256];
+  snprintf(sql, sizeof sql, "UPDATE omni.session SET alive_until = %s WHERE number = %lld", open_until(d), (long long)d->session);
+  PGresult *result = NULL;
+  bool done = exchange_simple(d, sql, &result) == EXCHANGE_DONE;
+  if (!done || strcmp(PQcmdTuples(result), "1") != 0) connection_close(d, true);
+  else d->renew_at = clock_now() + RENEW_EVERY;
+  PQclear(result);
 }
 
 // --- opening and closing

@@ -33,9 +33,16 @@ const int ledger_verb_count = VERBS;
 #define LOCKS_OF_REPLACED "SELECT id FROM submit WHERE identity = :identity AND id <= :instead_of ORDER BY id FOR UPDATE"
 // Two sessions that claim the same task at the same moment do so one after the other, so the second one finds the claim of the first one.
 #define LOCK_OF_CLAIMS "SELECT pg_advisory_xact_lock(1869442613, 0)"
+// Fails, with the SQLSTATE 22012, unless this connection is the session's last one. A pooler may still run the last transaction of the
+// connection before. Either that transaction locks the session's row first; then the next connection waits for its end. Or it fails here.
+#define CHECK_OF_CONNECTION \
+  "SELECT 1 / count(*) FROM (SELECT FROM session WHERE number = :_session AND connection = :_connection FOR UPDATE) AS own"
+#define IS_REPLACED "22012"
 
 static const char *sql_of(int which) {
   if (which < VERBS) return ledger_verbs[which].sql;
+  if (which == SET_LOCALLY) return LOCAL_SETTINGS;
+  if (which == CHECK_CONNECTION) return CHECK_OF_CONNECTION;
   if (which == LOCK_LIMITS) return LOCKS_OF_LIMITS;
   if (which == LOCK_REPLACED) return LOCKS_OF_REPLACED;
   if (which == LOCK_CLAIMS) return LOCK_OF_CLAIMS;
@@ -48,6 +55,10 @@ static const char *sql_of(int which) {
 // any other verb twice, since such a verb only reads, or has the same effect the second time.
 static bool is_counted(int verb) {
   return verb < VERBS && ledger_verbs[verb].kind != MINOR && strstr(ledger_verbs[verb].sql, "RETURNING id");
+}
+
+static bool is_reading(int verb) {
+  return strncmp(ledger_verbs[verb].sql, "SELECT", 6) == 0;
 }
 
 // Builds a statement unless it has been built already. Returns false when memory runs out.
@@ -64,13 +75,15 @@ static bool make(database *d, int which) {
 }
 
 // Lists the statements in a verb's transaction. Returns the number of statements, or 0 if memory runs out.
-static int list(database *d, const request *r, int which[4]) {
+static int list(database *d, const request *r, int which[MOST_STATEMENTS]) {
   int count = 0, verb = r->verb;
+  if (d->is_pooled) which[count++] = SET_LOCALLY;
+  if (d->is_pooled && !is_reading(verb)) which[count++] = CHECK_CONNECTION;
   bool checks_limits = verb == VERB_intend || verb == VERB_retry || verb == VERB_adopt || verb == VERB_adopt_lost;
   if (checks_limits) which[count++] = LOCK_LIMITS;
   if (checks_limits && request_parameter(r, "instead_of")) which[count++] = LOCK_REPLACED;
   if (verb == VERB_claim) which[count++] = LOCK_CLAIMS;
-  if (ledger_verbs[verb].kind == MINOR && strncmp(ledger_verbs[verb].sql, "SELECT", 6) != 0) which[count++] = DONT_WAIT_FOR_DISK;
+  if (ledger_verbs[verb].kind == MINOR && !is_reading(verb)) which[count++] = DONT_WAIT_FOR_DISK;
   which[count++] = verb;
   for (int i = 0; i < count; i++)
     if (!make(d, which[i])) return 0;
@@ -101,7 +114,7 @@ static void take_ids(const char *list, request *r) {
 static bool withdraw(database *d) {
   request r = {0};
   request *intent = &r, ids = {0};
-  int which = WITHDRAW;
+  int which[] = {SET_LOCALLY, CHECK_CONNECTION, WITHDRAW};
   take_ids(PQgetvalue(d->doubt.ids, 0, 2), &ids);
   bool fine = !ids.rows.problem;
   if (fine && ids.columns) {
@@ -109,7 +122,8 @@ static bool withdraw(database *d) {
     values_add_integer(&r.parameters, values_get(&ids.rows, 1)->as.integer);
     PGresult *result = NULL;
     const char *problem = NULL;
-    fine = !r.parameters.problem && make(d, WITHDRAW) && exchange_run(d, intent, &which, 1, 0, &result, &problem) == EXCHANGE_DONE;
+    fine = !r.parameters.problem && make(d, SET_LOCALLY) && make(d, CHECK_CONNECTION) && make(d, WITHDRAW) &&
+           exchange_run(d, intent, which, 3, 0, &result, &problem) == EXCHANGE_DONE;
     PQclear(result);
   }
   values_free(&r.parameters);
@@ -145,12 +159,11 @@ static bool settle(database *d, request *r) {
 // --- running
 
 static void fail_result(database *d, request *r, const char *problem, const PGresult *result) {
-  bool reads = strncmp(ledger_verbs[r->verb].sql, "SELECT", 6) == 0;
   char why[512] = "";
   if (!problem) exchange_reason(result, why, sizeof why);
   for (char *at = why; *at; at++)
     if ((unsigned char)*at < 0x20 || *at == 0x7F) *at = '?';
-  database_fail(d, r, "can't be %s: %s", reads ? "read" : "written", problem ? problem : why);
+  database_fail(d, r, "can't be %s: %s", is_reading(r->verb) ? "read" : "written", problem ? problem : why);
 }
 
 // Makes the verb fail for its caller. If the verb may have been committed nevertheless, the ledger finds out when it next connects.
@@ -173,12 +186,13 @@ bool database_run(database *d, request *r) {
       return give_up(d, r);
     }
     if (settle(d, r)) return true;
+    if (d->connection) connection_renew(d);
     if (!d->connection && run < MOST_RUNS) continue;
     if (!d->connection) {
       database_fail(d, r, "can't be reached: the connection was lost each time");
       return is_outcome ? false : give_up(d, r);
     }
-    int which[4], count = list(d, r, which);
+    int which[MOST_STATEMENTS], count = list(d, r, which);
     if (count == 0) {
       database_fail(d, r, "can't be used: not enough memory");
       return give_up(d, r);
@@ -209,6 +223,10 @@ bool database_run(database *d, request *r) {
       return is_outcome ? false : give_up(d, r);
     }
     bool again = !problem && exchange_has_state(result, "40") && run < MOST_RUNS; // a deadlock
+    if (!problem && d->is_pooled && exchange_has_state(result, IS_REPLACED) && run < MOST_RUNS) { // the session's row was deleted
+      connection_close(d, true);
+      again = true;
+    }
     // Another program was faster: a unique index refuses a row that the verb's own statement would have refused a moment later.
     bool is_forbidden = !problem && r->verb == VERB_retry && exchange_has_state(result, "23505");
     if (!again && !is_forbidden) fail_result(d, r, problem, result);
@@ -233,7 +251,10 @@ database *database_new(const char *address) {
 }
 
 double database_idle_delay(const database *d) {
-  return d->session ? connection_check_delay(d) : -1;
+  if (!d->session) return -1;
+  double check = connection_check_delay(d), renewal = d->renew_at - clock_now();
+  if (!d->connection || !d->is_pooled || check < renewal) return check;
+  return renewal > 0 ? renewal : 0;
 }
 
 // Returns whether the connection is still open. libpq notices that it has ended only after reading everything that the server sent before
@@ -244,6 +265,7 @@ static bool is_connected(const database *d) {
 
 // Connects again if the connection has ended, so that other programs see the session as open.
 void database_idle(database *d) {
+  if (is_connected(d)) connection_renew(d);
   if (is_connected(d)) return;
   if (d->connection) connection_close(d, true);
   if (d->in_copy) return;
@@ -274,7 +296,7 @@ char *database_notification(database *d) {
 void database_close(database *d) {
   if (d->connection && d->session) {
     char sql[64];
-    snprintf(sql, sizeof sql, "DELETE FROM session WHERE number = %lld", (long long)d->session);
+    snprintf(sql, sizeof sql, "DELETE FROM omni.session WHERE number = %lld", (long long)d->session);
     exchange_farewell(d, sql);
   }
   connection_close(d, false);

@@ -16,8 +16,11 @@ enum {
   LEDGER_VERBS(VERB)
 #undef VERB
       VERBS,
-  // Four statements that precede a verb in its transaction, and one that runs after a lost connection.
-  LOCK_LIMITS = VERBS,
+  MOST_STATEMENTS = 6, // of a transaction
+  // Statements that precede a verb in its transaction, and one that runs after a lost connection.
+  SET_LOCALLY = VERBS,
+  CHECK_CONNECTION,
+  LOCK_LIMITS,
   LOCK_REPLACED,
   LOCK_CLAIMS,
   DONT_WAIT_FOR_DISK,
@@ -28,13 +31,22 @@ enum {
 // The fate of a verb whose connection was lost before its commit was confirmed.
 typedef enum { FATE_NONE, FATE_COMMITTED, FATE_UNDONE, FATE_UNKNOWN } fate;
 
+// The settings that a transaction needs, if its connection may belong to a pooler, which gives it to other programs as well.
+#define LOCAL_SETTINGS \
+  "SELECT set_config('search_path', 'omni, pg_temp', true), set_config('lock_timeout', '10s', true)," \
+  " set_config('statement_timeout', '20s', true), set_config('jit', 'off', true), set_config('synchronous_commit'," \
+  " CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
+
 struct database {
   char *address;
   char *display_address; // the address without control characters, for messages
   int connect_timeout;   // in seconds, from the address; 0 or less if the address doesn't contain a timeout
   PGconn *connection;    // NULL: not connected
   statement statements[STATEMENTS];
+  bool is_pooled;    // whether the connection leads to a pooler
+  double renew_at;   // with a pooler: when the session must be renewed
   int64_t session;   // 0: never connected
+  int64_t number;    // how many connections the session has had
   int64_t last_verb; // the number of the last verb that was counted
   int64_t last_committed; // the number of the last verb that is known to be committed
   bool in_copy;      // whether a copy is in progress; all verbs from begin_copy to end_copy form one transaction
@@ -54,6 +66,8 @@ struct database {
 // fate of the verb during which the connection was lost. On failure, sets the request's failure, sets *temporary to whether a later attempt
 // may succeed without a person's help, and returns false.
 bool connection_open(database *d, request *r, bool *temporary);
+// Behind a pooler, records from time to time that the session is still open. Closes the connection if that fails.
+void connection_renew(database *d);
 // Returns the number of seconds without a verb after which the ledger checks its connection.
 double connection_check_delay(const database *d);
 // Returns the connect_timeout of an address, or 0 if the address has none.

@@ -10,11 +10,12 @@
 #define IS_NOT "IS DISTINCT FROM"
 #define LARGER(a, b) "greatest(" a ", " b ")" // greatest() ignores NULL, but SQLite's max() returns NULL; no verb depends on that
 #define SESSION ":_session"
-// A session is open while a connection holds the advisory lock with its number. PostgreSQL reads the list of locks at most once per
-// statement, and only if a row needs it.
+// A session is open while a connection holds the advisory lock with its number or, behind a pooler, until the time in the session's row.
+// PostgreSQL reads the list of open sessions at most once per statement, and only if a row needs it.
 #define ALIVE(session) \
   "(" session " IN (SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted" \
-  " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))"
+  " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())" \
+  " UNION ALL SELECT number FROM session WHERE alive_until > " NOW "))"
 #define INPUT_FIELD(name) "CASE WHEN model = :model THEN input::json ->> '" name "' END "
 #define PATH "md5(path)" // uses a hash, since the longest paths don't fit into an index
 // The rows of a scene that are live at the same time must differ in `instead_of`. A unique index (schema.h) enforces this rule.
@@ -24,13 +25,15 @@
 // Makes other programs read the ledger at once. Only a hint: they also read it every second.
 #define NOTIFY(text) ", CASE WHEN " text " IS NOT NULL THEN pg_notify('omni', " text ") END"
 #define SKIP_LOCKED " FOR UPDATE SKIP LOCKED"
-// A session's claims count for LEASE seconds after it last claimed anything. So they end when its program ends, or stalls.
+// For how many seconds a session's claims count after it last claimed anything, and for how long a session behind a pooler counts as open
+// after it last renewed the time in its row. So both end when its program ends or stalls.
 #define LEASE "60"
 #define HAS_CLAIM(session) "(" session " IN (SELECT number FROM session WHERE claims_until > " NOW ") AND " ALIVE(session) ")"
 #define IS_LISTED "service " IS " :service AND task_id = ANY (string_to_array(:task_ids, chr(10))) AND state = 'accepted'"
 #define CLAIM \
   "WITH lease AS (UPDATE session SET claims_until = " NOW " + " LEASE " WHERE number = :_session)," \
-  " listed AS (SELECT id, task_id, status, waiter, waiter <> :_session AND " HAS_CLAIM("waiter") " AS is_others FROM submit WHERE " IS_LISTED ")," \
+  " listed AS (SELECT id, task_id, status, waiter, waiter <> :_session AND " HAS_CLAIM("waiter") " AS is_others" \
+  " FROM submit WHERE " IS_LISTED ")," \
   " claimed AS (UPDATE submit SET waiter = :_session FROM listed WHERE submit.id = listed.id AND is_others IS NOT TRUE" \
   " AND listed.waiter " IS_NOT " :_session RETURNING submit.id" NOTIFY("(CASE WHEN listed.waiter IS NOT NULL THEN 'claims' END)") ")" \
   " SELECT task_id, status FROM listed WHERE is_others"

@@ -79,9 +79,16 @@ void exchange_farewell(database *d, const char *sql) {
   PQclear(result);
 }
 
+// Returns whether a statement must be prepared before it is executed. Behind a pooler, no statement is prepared, since the next transaction
+// may run on another connection.
+static bool must_prepare(const database *d, int which) {
+  return !d->is_pooled && !d->statements[which].prepared;
+}
+
 // Queues a statement, and prepares it first if this connection hasn't prepared it yet. Returns false on failure.
 static bool send(database *d, int which, const bindings *b) {
   statement *s = &d->statements[which];
+  if (d->is_pooled) return PQsendQueryParams(d->connection, s->sql, s->count, s->types, b->values, b->lengths, b->formats, 1);
   char name[8];
   snprintf(name, sizeof name, "v%d", which);
   if (!s->prepared && !PQsendPrepare(d->connection, name, s->sql, s->count, s->types)) return false;
@@ -91,7 +98,7 @@ static bool send(database *d, int which, const bindings *b) {
 // Collects the statements' results until the transaction ends, since only its end proves that the statements were committed.
 static outcome collect(database *d, const int *which, int count, PGresult **result) {
   double deadline = clock_now() + ANSWER_TIMEOUT;
-  bool failed = false, is_preparing = count > 0 && !d->statements[which[0]].prepared;
+  bool failed = false, is_preparing = count > 0 && must_prepare(d, which[0]);
   int at = 0;
   for (PGresult *next; next_result(d, deadline, &next);) {
     if (next && PQresultStatus(next) == PGRES_PIPELINE_SYNC) {
@@ -100,7 +107,7 @@ static outcome collect(database *d, const int *which, int count, PGresult **resu
     }
     if (!next && at < count) { // the next result is for the next statement, or for executing the statement that was just prepared
       if (is_preparing) is_preparing = false;
-      else if (++at < count) is_preparing = !d->statements[which[at]].prepared;
+      else if (++at < count) is_preparing = must_prepare(d, which[at]);
       continue;
     }
     if (!next) continue;
@@ -117,8 +124,8 @@ static outcome collect(database *d, const int *which, int count, PGresult **resu
 }
 
 outcome exchange_run(database *d, const request *r, const int *which, int count, int64_t verb, PGresult **result, const char **problem) {
-  own_parameters own = {.session = d->session, .verb = verb};
-  bindings bound[4] = {0};
+  own_parameters own = {.session = d->session, .verb = verb, .connection = d->number};
+  bindings bound[MOST_STATEMENTS] = {0};
   *result = NULL;
   *problem = NULL;
   for (int i = 0; !*problem && i < count; i++) *problem = statement_bind(&d->statements[which[i]], r, &own, &bound[i]);

@@ -22,7 +22,7 @@ enum { LONGEST_TEXT = 16 << 20 }; // as in SQLite's ledgers
 static Oid type_of(const char *name) {
   static const char *const integers[] = {"id", "sandbox", "take", "in_flight", "instead_of", "after", "created_at", "completed_at", "media",
     "number", "size", "submit", "rehearsals", "last", "last_submit", "scenes",
-    "finished", "_session", "_verb"};
+    "finished", "_session", "_verb", "_connection"};
   static const char *const reals[] = {"estimate", "balance_before", "balance_after", "budget", "credits", "seconds", "since", "at", "intended_at",
     "answered_at", "ended_at", "interval", "submitted_at", "taken_at"};
   for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
@@ -128,7 +128,8 @@ const char *statement_bind(const statement *s, const request *r, const own_param
   for (int i = 0; !problem && i < s->count; i++) {
     const char *name = s->names[i];
     starts[i] = b->bytes.length;
-    value mine = {.kind = VALUE_INTEGER, .as.integer = strcmp(name, "_session") == 0 ? own->session : own->verb};
+    int64_t number = strcmp(name, "_session") == 0 ? own->session : strcmp(name, "_verb") == 0 ? own->verb : own->connection;
+    value mine = {.kind = VALUE_INTEGER, .as.integer = number};
     const value *v = *name == '_' ? &mine : request_parameter(r, name);
     given[i] = v && v->kind != VALUE_NULL;
     if (given[i]) problem = add(&b->bytes, s->types[i], v, &r->parameters);

@@ -29,7 +29,7 @@ typedef struct {
 
 // Parameters that the backend sets: their names begin with "_".
 typedef struct {
-  int64_t session, verb; // :_session, :_verb
+  int64_t session, verb, connection; // :_session, :_verb, :_connection
 } own_parameters;
 
 // Fills in a statement. Returns false when memory runs out.

@@ -68,7 +68,8 @@ local function start_first()
   local base = first_line "[ -w /dev/shm ] && [ $(df --output=avail -k /dev/shm | tail -n 1) -gt 500000 ] && echo /dev/shm" or "/tmp"
   local folder = first_line(as_user .. ("mktemp -d %s/omni-pg.XXXXXX"):format(base))
   -- A shell stops the server and removes the folder when the spec has ended, however that ends.
-  local farewell = ("cat; cd / && %s %s/pg_ctl -D %s/data -m immediate -w -s stop; rm -rf %s"):format(as_user, programs, folder, folder)
+  local farewell = ("cat; cd / && cat %s/pooler*.pid 2>/dev/null | xargs -r kill; %s %s/pg_ctl -D %s/data -m immediate -w -s stop; "
+    .. "rm -rf %s"):format(folder, as_user, programs, folder, folder)
   server = { folder = folder, guard = io.popen(("sh -c %s >/dev/null 2>&1"):format(env.quote(farewell)), "w") }
   run(("%s/initdb -D %s/data -N -U omni -A trust -E UTF8 --locale=C --no-instructions"):format(programs, folder))
   local settings = ("unix_socket_directories = '%s'\nlisten_addresses = ''\nfsync = off\nshared_buffers = 32MB\nmax_connections = 60\n")
@@ -83,10 +84,11 @@ function postgresql.psql(address)
   return ("%s/psql -X -q -A -t -v ON_ERROR_STOP=1 -d %s"):format(programs, env.quote(address))
 end
 
----Runs SQL: what psql prints, columns separated by "|".
+---Runs SQL on a direct connection: what psql prints, columns separated by "|".
 ---@param database string  an address, or a database's name
 ---@param sql string
 function postgresql.sql(database, sql)
+  database = database:gsub("&port=%d+", "")
   if not database:find "^postgresql://" then database = postgresql.address(database) end
   return (env.output(("%s -c %s"):format(postgresql.psql(database), env.quote(sql))):gsub("\n$", ""))
 end
@@ -96,22 +98,36 @@ function postgresql.fails(address, sql)
   return env.output(("! %s -c %s 2>&1"):format(postgresql.psql(address), env.quote(sql)))
 end
 
----Starts a PgBouncer in front of the server: its port, on a socket in the same folder.
+---Why there can be no PgBouncer, or nil.
+postgresql.no_pooler = not (lfs.attributes "/usr/sbin/pgbouncer" or lfs.attributes "/usr/bin/pgbouncer")
+  and "pgbouncer isn't installed (Debian: apt-get install pgbouncer; `make deps` does it)" or nil
+
+---Starts a PgBouncer in front of the server, with few connections, so that its clients share them. Its socket is in the same folder.
 ---@param mode "transaction"|"session"
-function postgresql.pooler(mode)
-  local folder, port = server.folder, 6432
+---@param port? integer
+function postgresql.pooler(mode, port)
+  local folder = server.folder
+  port = port or 6432
+  local name = ("%s/pooler%d"):format(folder, port)
   local settings = ("[databases]\n* = host=%s user=omni\n[pgbouncer]\nlisten_port = %d\nunix_socket_dir = %s\nauth_type = any\n"
-    .. "pool_mode = %s\n"):format(folder, port, folder, mode)
-  run(("sh -c %s"):format(env.quote(("printf %%s %s > %s/pooler.ini"):format(env.quote(settings), folder))))
-  local pid = first_line(("sh -c %s"):format(env.quote(("cd / && exec %s pgbouncer %s/pooler.ini >%s/pooler.log 2>&1 </dev/null & echo $!")
-    :format(as_user, folder, folder))))
+    .. "pool_mode = %s\ndefault_pool_size = %d\npidfile = %s.pid\nlogfile = %s.log\n")
+    :format(folder, port, folder, mode, mode == "transaction" and 3 or 20, name, name)
+  run(("sh -c %s"):format(env.quote(("printf %%s %s > %s.ini"):format(env.quote(settings), name))))
+  first_line(("sh -c %s"):format(env.quote(("cd / && %s pgbouncer -d %s.ini"):format(as_user, name))))
   local deadline = core.now() + env.seconds(30)
   while not core.stat(("%s/.s.PGSQL.%d"):format(folder, port)) do
     assert(core.now() < deadline, "PgBouncer doesn't start")
     core.poll_set():wait(0.02, {})
   end
-  return setmetatable({ port = port }, { __close = function() os.execute("kill " .. pid) end })
+  return setmetatable({ port = port, pid = env.read(name .. ".pid"):match "%d+" }, { __close = function(self)
+    os.execute("kill " .. self.pid)
+  end })
 end
+
+---The address of a database behind a pooler.
+---@param direct string
+---@param pooler { port: integer }
+function postgresql.behind(direct, pooler) return ("%s&port=%d"):format(direct, pooler.port) end
 
 local Session_methods = {}
 local Session_mt = { __name = "spec.psql", __index = Session_methods }
@@ -158,7 +174,9 @@ function postgresql.database(options)
   databases = databases + 1
   local name = ("ledger%d_%s"):format(databases, core.token(4):lower():gsub("%W", "x"))
   postgresql.sql("postgres", ("CREATE DATABASE %s %s"):format(name, options or ""))
-  return postgresql.address(name)
+  if not os.getenv "OMNI_TEST_POOLER" then return postgresql.address(name) end -- set by spec/ledger/pooler_spec.lua
+  server.pooler = server.pooler or postgresql.pooler "transaction"
+  return postgresql.behind(postgresql.address(name), server.pooler)
 end
 
 return postgresql

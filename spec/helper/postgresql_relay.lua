@@ -57,7 +57,7 @@ end
 
 local function accept(relay, client)
   local server = assert(unix.stream())
-  if not relay.is_open or not server:connect(postgresql.folder() .. "/.s.PGSQL.5432") then
+  if not relay.is_open or not server:connect(("%s/.s.PGSQL.%d"):format(postgresql.folder(), relay.to)) then
     server:close()
     return client:close()
   end
@@ -121,15 +121,16 @@ Relay_mt.__close = Relay_methods.close
 
 ---Opens a relay in the loop, beside a server that has been started.
 ---@param port integer
+---@param to? integer  the server's port
 ---@return spec.Relay
-local function open(port)
+local function open(port, to)
   local path = ("%s/.s.PGSQL.%d"):format(postgresql.folder(), port)
   os.remove(path)
   local listener = assert(unix.stream())
   assert(listener:bind(path))
   assert(listener:listen(8))
   listener:settimeout(0)
-  local self = setmetatable({ port = port, listener = listener, path = path, connections = {}, fibers = {}, is_open = true,
+  local self = setmetatable({ port = port, to = to or 5432, listener = listener, path = path, connections = {}, fibers = {}, is_open = true,
     paused_by = 0 }, Relay_mt)
   self.fibers[1] = loop.background(function()
     while true do

@@ -58,15 +58,6 @@ describe("a database", function()
     assert.matches("^the ledger postgresql://omni@/x%?host=/nonexistent can't be reached: connection to server on socket ", message)
     assert.is_nil(message:find "\n")
   end)
-
-  it("behind a connection pooler isn't used, since a session needs a connection of its own", function()
-    if not os.execute "command -v pgbouncer >/dev/null" then return pending "pgbouncer isn't installed" end
-    local address = postgresql.database()
-    local pooler <close> = postgresql.pooler "transaction"
-    refused(address .. "&port=" .. pooler.port,
-      "can't be opened: a connection pooler is in between, and a ledger needs direct connections to PostgreSQL")
-    assert.equal("0", postgresql.sql(address, "SELECT count(*) FROM pg_namespace WHERE nspname = 'omni'"))
-  end)
 end)
 
 describe("an address", function()
@@ -196,6 +187,7 @@ describe("a user who doesn't own the ledger", function()
       { "end_redo", { board = "b" } }, { "spent" }, { "forget", { id = 1 } }, { "open" },
       { "reserve_start", { account = "a", interval = 1 } }, { "pause_account", { account = "a", seconds = 1 } },
       { "disable_account", { account = "a", error = "e" } }, { "account", { account = "a" } },
+      { "claim", { task_ids = "t" } }, { "release", { task_ids = "t" } }, { "orphaned", { after = 0 } },
       { "add_job", { service = "s", board = "b", manifest = "{}", budget = 1 } }, { "take_job", { service = "s" } },
       { "keep_job", { id = 1, finished = 0 } }, { "end_job", { id = 1, state = "done" } }, { "cancel_job", { id = 1 } },
       { "jobs", { after = 0 } },
