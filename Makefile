@@ -156,18 +156,23 @@ memcheck:
 	@$(MAKE) --no-print-directory build
 	@$(RUN_SPECS) memcheck $(B) $(SPECS)
 
-## make coverage: runs the tests, and prints which part of each C and Lua file they have run
+## make coverage: runs all tests and a part of `make torture`, and prints which part of each C and Lua file they have run
 $(B)/lib/coverage.so: spec/helper/coverage.c spec/helper/coverage.h
 	@mkdir -p $(@D)
 	@$(call say,cc,$@)
 	$(Q)$(CC) -O2 -fPIC -shared -fvisibility=hidden $(WARN) -I$(LUA_INCDIR) $< -o $@
 
+# Each failure of an allocation in omni's own C code, and of a system call. -std=gnu11: or gcov would lose its counters at fork and exec.
+COVERAGE_MODES ?= omni-once
+COVERED_LUA = $(LUA) -e \"package.loadlib('$(CURDIR)/build/coverage/lib/coverage.so','luaopen_coverage')()\"
 coverage:
 	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build build/coverage/lib/coverage.so B=build/coverage CPPFLAGS="-include spec/helper/coverage.h" \
-	  SANITIZE="--coverage -fprofile-update=atomic"
+	  SANITIZE="--coverage -fprofile-update=atomic -std=gnu11"
 	@rm -rf build/coverage/record && mkdir -p build/coverage/record && find build/coverage -name "*.gcda" -delete
 	@$(RUN_SPECS) coverage build/coverage $(SPECS); status=$$?; \
+	  [ "$(SPECS)" != spec ] || $(MAKE) --no-print-directory torture B=build/coverage TORTURE_MODES="$(COVERAGE_MODES)" LUA="$(COVERED_LUA)" \
+	    OMNI_COVERAGE=$(CURDIR)/build/coverage/record || status=1; \
 	  $(LUA) spec/helper/coverage_report.lua build/coverage/obj build/coverage/record build/coverage/missed $(LUA_FILES); exit $$status
 
 ## make fuzz: fuzzes the parsers in C, the listener and each parser in Lua (spec/fuzz/parsers.lua) for FUZZ_SECONDS (60, and 10 each)

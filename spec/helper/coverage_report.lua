@@ -20,16 +20,17 @@ local rows = {}
 
 -- --- Lua
 
--- Returns the numbers of the lines with code, in order, from the compiler's list of instructions. Lua doesn't call the hook for two
--- kinds of instructions, so this function ignores them: a vararg function's first instruction, and the return that the compiler adds at the
--- end of each function.
+-- Returns the numbers of the lines with code, in order, from the compiler's list of instructions. Lua doesn't call the hook for three
+-- kinds of instructions, so this function ignores them: a vararg function's first instruction, the return that follows a tail call, and the
+-- return that the compiler adds at the end of each function.
 local function lines_with_code(path)
-  local has, list, last = {}, {}, nil
+  local has, list, last, before = {}, {}, nil, nil
   for line in output(("luac5.4 -l -p '%s'"):format(path)):gmatch "[^\n]*" do
     local number, name = line:match "^\t%d+\t%[(%d+)%]\t(%u+)"
     if name then
       if last then has[last] = true end
-      last = name ~= "VARARGPREP" and tonumber(number) or nil
+      last = name ~= "VARARGPREP" and not (name == "RETURN" and before == "TAILCALL") and tonumber(number) or nil
+      before = name
     elseif line == "" then
       last = nil -- the end of a function, whose last instruction is that return
     end

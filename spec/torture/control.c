@@ -201,6 +201,7 @@ static int end_child(lua_State *L) {
   const char *text = luaL_checklstring(L, 1, &length);
   if (write(report_fd, text, length) != (ssize_t)length) _exit(3);
   if (__lsan_do_leak_check) __lsan_do_leak_check();
+  if (getenv("OMNI_COVERAGE")) exit(0); // lets gcov write its counters
   _exit(0);
 }
 

@@ -32,6 +32,7 @@ local C <const> = OMNI | CURL | SQLITE | MHD
 ---@field variant? integer which error a system call fails with; negative: that error only
 local modes = {
   ["c-once"] = { kind = "memory", calls = 1, targets = C },
+  ["omni-once"] = { kind = "memory", calls = 1, targets = OMNI },
   ["c-more"] = { kind = "memory", calls = 10, targets = C },
   -- Lua collects garbage after a refusal, and tries once more.
   ["lua-once"] = { kind = "memory", calls = 2, targets = LUA },
