@@ -155,6 +155,16 @@ describe("omni", function()
     assert.matches(id:gsub("%-", "%%-") .. "  running\r?\n", result.out)
   end)
 
+  it("wait for several tasks draws how many are done, and in which states the others are", function()
+    serve("--seconds", "0.1", "--fault", "never:match=long", "--fault", "fail:match=bad")
+    local ids = { submit "good", submit "bad", submit "long 1", submit "long 2" }
+    local result = on_terminal({ "wait", table.unpack(ids) }, 80, {}, {
+      { "2 of 4 done, 1 fail%l*, 2 %l+  %d:%d%d", function(type_) type_ "\3" end },
+    })
+    assert.equal(130, result.code)
+    assert.matches("^task     [%x-]+\nstatus   ", shown(result, 80))
+  end)
+
   it("wait shows how long such tasks took, once the ledger knows that", function()
     serve("--seconds", "1", "--fault", "never:match=d")
     for _, prompt in ipairs { "a", "b", "c" } do run("submit", "--prompt", prompt, "--wait", "--ledger", "own.db") end

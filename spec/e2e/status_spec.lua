@@ -113,6 +113,18 @@ describe("omni status", function()
     assert.matches("\n  1  night.lua: dusk  submitted .*omni ended before the response arrived\n", result.out)
   end)
 
+  it("lists the clips that were paid for but aren't here, and how long the service keeps them", function()
+    local service = serve { seconds = 0.05, faults = { "status-403:on=media" } }
+    env.write(files:file "night.lua", board_of "dusk")
+    local result = program.run({ "run", files:file "night.lua", "--yes" }, { environment = service.environment, directory = files.path })
+    assert.equal(1, result.code, result.err)
+    assert.matches("\nto fetch: 1\n  1  night.lua: dusk  paid for, task [%x-]+; the service keeps it for about %d+ days more\n", status().out)
+    local event = cjson.decode(status("--json", "night.lua").lines[1])
+    assert.same({ 1, "dusk" }, { #event.to_fetch, event.to_fetch[1].scene })
+    env.output(("sqlite3 %s/omni/ledger.db 'UPDATE submit SET completed_at = 1, ended_at = 1'"):format(state))
+    assert.matches("task [%x-]+; its media have probably expired at the service\n", status().out)
+  end)
+
   it("names a ledger that can't be read", function()
     local path = env.write(files:file "bytes.db", ("no database "):rep(200))
     os.execute("chmod 600 " .. env.quote(path))
