@@ -77,7 +77,7 @@ deps:
 Q   := $(if $(V),,@)
 say  = $(if $(V),:,echo '  $(1)  $(2)')
 
-$(B)/obj/%.o: csrc/%.c $(wildcard csrc/*/*.h) lua/omni/version.lua Makefile
+$(B)/obj/%.o: csrc/%.c $(wildcard csrc/*/*.h spec/helper/*.h) lua/omni/version.lua Makefile
 	@mkdir -p $(@D)
 	@$(call say,cc,$<)
 	$(Q)$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@

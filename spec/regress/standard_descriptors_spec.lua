@@ -52,4 +52,25 @@ describe("in a host whose stdin, stdout and stderr are closed", function()
     os.execute(("%s -e %s 0<&- 1>&- 2>&-"):format(env.lua, env.quote(code)))
     assert.equal(".", env.read(directory:file "told"))
   end)
+
+  it("no file of omni gets one of their numbers, even if the host closes them after it has loaded omni", function()
+    if not pcall(require, "luv") then return pending "lua-luv isn't installed" end
+    local directory <close> = env.directory()
+    env.write(directory:file "text", "text")
+    local code = ([[
+      local core, close = require "omni.core", require("luv").fs_close
+      for fd = 0, 2 do assert(close(fd)) end
+      local digest <close> = assert(core.digest(%q))
+      local process <close> = assert(core.process({ "true" }, { stdout = "pipe", stderr = "pipe" }))
+      local set <close> = core.poll_set()
+      local file <const> = assert(core.open(%q))
+      local numbers = { digest:pollfd() > 2, process:pollfd() > 2, set:pollfd() > 2 }
+      for fd = 0, 2 do numbers[#numbers + 1] = not close(fd) end
+      local out = assert(io.open(%q, "w"))
+      for i, fine in ipairs(numbers) do out:write(i, " ", tostring(fine), "\n") end
+      out:close()
+    ]]):format(directory:file "text", directory:file "text", directory:file "told")
+    os.execute(("%s -e %s"):format(env.lua, env.quote(code)))
+    assert.equal("1 true\n2 true\n3 true\n4 true\n5 true\n6 true\n", env.read(directory:file "told"))
+  end)
 end)
