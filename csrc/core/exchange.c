@@ -21,12 +21,19 @@ enum {
 
 // --- called by libcurl
 
+// Appends to the response's body. Returns the number of bytes that libcurl's write callback must return.
+static size_t keep(transfer *t, const char *bytes, size_t kept, size_t length) {
+  if (buffer_append(&t->body, bytes, kept)) return length;
+  t->exchange->no_memory = true;
+  return CURL_WRITEFUNC_ERROR;
+}
+
 // Counts the decompressed bytes, so that the limit also applies to a response without Content-Length and to a compression bomb.
 static size_t on_body(char *bytes, size_t one, size_t length, void *argument) {
   exchange *x = ((transfer *)argument)->exchange;
   (void)one;
   x->too_large = length > x->options->max_bytes - x->transfer->body.length;
-  return !x->too_large && buffer_append(&x->transfer->body, bytes, length) ? length : CURL_WRITEFUNC_ERROR;
+  return x->too_large ? CURL_WRITEFUNC_ERROR : keep(x->transfer, bytes, length, length);
 }
 
 static bool count_header(exchange *x, size_t length) {
@@ -147,7 +154,7 @@ static size_t on_excerpt(char *bytes, size_t one, size_t length, void *argument)
   transfer *t = argument;
   size_t room = MAX_EXCERPT - t->body.length;
   (void)one;
-  return count_header(t->exchange, length) && buffer_append(&t->body, bytes, length < room ? length : room) ? length : CURL_WRITEFUNC_ERROR;
+  return count_header(t->exchange, length) ? keep(t, bytes, length < room ? length : room, length) : CURL_WRITEFUNC_ERROR;
 }
 
 static size_t on_read(char *to, size_t one, size_t room, void *argument) {

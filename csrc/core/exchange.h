@@ -55,7 +55,7 @@ struct exchange {
   exchange *next, *previous; // neighbours in the pool's list of exchanges in this state
   const exchange_kind *kind;
   exchange_state state;
-  bool no_memory;          // memory ran out for one of the exchange's sockets
+  bool no_memory;          // memory ran out for one of the exchange's sockets, or for the response
   bool given;              // the exchange is DONE, and is the current one in the caller's `for` loop over `finished`
   int anchor;              // the client's reference to the exchange's userdata
   client_options *options; // NULL once the client is closed

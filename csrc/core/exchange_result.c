@@ -37,7 +37,7 @@ static bool push_network_failure(lua_State *L, exchange *x) {
   } else if (x->outcome == CURLE_COULDNT_CONNECT && x->refused.text[0]) {
     exchange_push_refusal(L, &x->refused);
   } else if (x->no_memory) {
-    failure_push(L, "network", "not enough memory", false);
+    failure_push(L, "network", "not enough memory", x->outcome == CURLE_WRITE_ERROR);
   } else if (x->outcome == CURLE_ABORTED_BY_CALLBACK && x->sends > 1) {
     failure_push(L, "network", "the connection broke before a response came", true);
   } else {

@@ -15,9 +15,14 @@ static bool refused(const char *name, const void *caller) {
   return true;
 }
 
-// dlsym may allocate before the allocator is known.
-static char early[16384];
+// Serves the allocations before this library's constructor has run. libasan's constructor runs first, and can't serve its own yet.
+static char early[1 << 20];
 static size_t early_used;
+static bool begun;
+
+__attribute__((constructor)) static void begin(void) {
+  begun = true;
+}
 
 static void *early_allocate(size_t size) {
   size_t at = (early_used + 15) & ~(size_t)15;
@@ -33,7 +38,7 @@ static bool is_early(const void *block) {
 #define FIND(type, name) \
   static type found; \
   static __thread bool finding; \
-  if (!found && !finding) { \
+  if (begun && !found && !finding) { \
     finding = true; \
     found = (type)fault_next(name); \
     finding = false; \
