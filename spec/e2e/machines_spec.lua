@@ -18,6 +18,7 @@ local person = require "helper.person"
 local program = require "helper.program"
 local random = require "omni.sandbox.random"
 local relays = require "helper.postgresql_relay"
+local studio = require "helper.studio"
 
 local function number(name, default) return math.tointeger(tonumber(os.getenv("OMNI_MACHINES_" .. name))) or default end
 
@@ -183,5 +184,75 @@ describe("four machines with one board and one ledger in PostgreSQL", function()
       for round = first_round, first_round + rounds - 1 do unknown = unknown + play(round) end
     end)
     if rounds >= 25 then assert.is_true(unknown > 0, "nothing met a submit on its way: the test proves too little") end
+  end)
+end)
+
+describe("two machines that run a board, and one of them dies or stalls", function()
+  -- Two machines run a board of three scenes, whose tasks run until the sandbox's clock is moved on. `harm` does something to the first
+  -- machine, and returns how it ends its run; nil: not at all.
+  local function play(harm)
+    omni.run(function()
+      local folder <close> = env.directory()
+      local board = env.write(folder:file "board.lua",
+        'return storyboard { cut = false, defaults = { duration = 4 }, scene "a" { prompt = "a" }, scene "b" { prompt = "b" }, '
+        .. 'scene "c" { prompt = "c" } }')
+      local ledger = postgresql.database()
+      local sandbox <close> = assert(omni.sandbox { seconds = 1000, clips = "builtin", credits = 1e6 })
+      local function start(out)
+        local machine = { said = "" }
+        machine.fiber = omni.spawn(function()
+          return omni.process({ program.binary, "run", board, "--yes", "--out", folder:file(out), "--ledger", ledger }, {
+            environment = { HOME = folder.path, PATH = "/nonexistent", CRUN_BASE_URL = sandbox.url, CRUN_API_KEY = sandbox.key,
+              OMNI_LEDGER = "" },
+            on_output = function(text) machine.said = machine.said .. text end,
+          })
+        end)
+        return machine
+      end
+      local function waits(machine)
+        return select(2, machine.said:gsub("%f[%w][abc]: pending", "")) == 3
+      end
+      local function claimed()
+        return postgresql.sql(ledger, "SELECT count(waiter), count(DISTINCT waiter), min(waiter) FROM omni.submit")
+      end
+      local first = start "one"
+      studio.become(function() return waits(first) and claimed():find "^3|1|" end)
+      local before = claimed()
+      local second = start "two"
+      studio.become(function() return waits(second) end)
+      local finished = omni.spawn(function()
+        studio.become(function() return claimed():find "^3|1|" and claimed() ~= before end) -- the second machine has taken them over
+        sandbox:advance(2000)
+      end)
+      harm(first, ledger, finished)
+      local result = assert(second.fiber:join())
+      assert.equal(0, result.exit, second.said)
+      for _, scene in ipairs { "a", "b", "c" } do assert.matches(scene .. ": fetched", second.said, 1, true) end
+      assert.equal(3, sandbox:ledger().submits)
+      assert.equal("3|0", postgresql.sql(ledger, "SELECT count(*), count(*) FILTER (WHERE state <> 'success') FROM omni.submit"))
+    end)
+  end
+
+  -- Makes the machines look at the claims at once, not only after at most 15 seconds.
+  local function hurry(ledger) postgresql.sql(ledger, "SELECT pg_notify('omni', 'claims')") end
+
+  it("the other one takes over the tasks of a machine that was killed", function()
+    play(function(first, ledger, finished)
+      first.fiber:cancel()
+      hurry(ledger)
+      finished:join()
+    end)
+  end)
+
+  it("the other one takes over the tasks of a machine that has stalled, which continues later without a further submit", function()
+    play(function(first, ledger, finished)
+      local process = postgresql.sql(ledger, "SELECT process FROM omni.session WHERE number = (SELECT min(waiter) FROM omni.submit)")
+      assert(os.execute("kill -STOP " .. process))
+      postgresql.sql(ledger, "UPDATE omni.session SET claims_until = 0 WHERE process = " .. process) -- as if a minute had passed
+      hurry(ledger)
+      finished:join()
+      assert(os.execute("kill -CONT " .. process))
+      assert.equal(0, assert(first.fiber:join()).exit, first.said)
+    end)
   end)
 end)
