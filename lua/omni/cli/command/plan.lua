@@ -20,7 +20,7 @@ end
 
 local function show(opened, plan)
   local view = require "omni.cli.view.plan"
-  local refusal = require("omni.storyboard.run").refusal(plan, opened.given.budget)
+  local refusal = require "omni.storyboard.plan.refusal"(plan, opened.given.budget)
   local code, options = exit_code(plan, refusal), opened:view_options()
   opened:print_warnings()
   if opened.given.json then

@@ -117,7 +117,7 @@ local function declare(source, seconds, where)
     fail(where, "expected a length in seconds, 1 or more, got "
       .. (type(seconds) == "number" and core.format("%s", seconds) or a(seconds)))
   end
-  local found, bad = require("omni.film").probe(source.path)
+  local found, bad = require "omni.film.probe"(source.path)
   if not found then fail(where, bad.message, nil, bad.hint) end
   if not found.video then fail(where, tostring(source) .. " has no picture") end
   local length = found.video.seconds or found.seconds -- the audio may last longer than the video

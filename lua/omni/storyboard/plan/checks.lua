@@ -74,35 +74,4 @@ local function check_film(plan, files, sandbox)
   errors.sort(plan.notices)
 end
 
----If the board's problems prevent a run, returns the error with which the run is refused; otherwise returns nil. The error's `problems`
----field lists all of these problems.
----@param plan omni.Plan
----@return omni.Error|nil
-local function refusal(plan)
-  local found, by_message = table.move(plan.problems, 1, #plan.problems, 1, {}), {}
-  for index, planned in ipairs(plan.scenes) do
-    if planned.selected and planned.action == "invalid" then
-      for _, problem in ipairs(planned.problems or { planned.error }) do
-        local group = by_message[problem.message]
-        if not group then
-          group = { problem = problem, names = {}, where = plan.board.scenes[index].where }
-          by_message[problem.message], found[#found + 1] = group, group
-        end
-        table.insert(group.names, planned.scene)
-      end
-    end
-  end
-  if #found == 0 then return nil end
-  errors.sort(found)
-  for i, item in ipairs(found) do
-    local problem, what = item.problem or item, ""
-    if item.names then what = (#item.names == 1 and errors.quoted(item.names[1]) or listed(item.names)) .. ": " end
-    found[i] = err.new { code = problem.code, field = problem.field, hint = problem.hint, where = item.where,
-      scene = item.names and item.names[1], message = (item.where and item.where .. ": " or "") .. what .. problem.message }
-  end
-  found[1].message = "nothing was submitted: " .. found[1].message
-  found[1].problems = found
-  return found[1]
-end
-
-return { check_film = check_film, check_scenes = check_scenes, refusal = refusal }
+return { check_film = check_film, check_scenes = check_scenes }

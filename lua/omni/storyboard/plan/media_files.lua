@@ -2,8 +2,8 @@
 -- Examines each of a plan's media files only once: determines the file's type from its first bytes, and the lengths of its video and its
 -- audio.
 
-local film = require "omni.film"
 local pool = require "omni.loop.pool"
+local probe = require "omni.film.probe"
 local upload = require "omni.client.upload"
 
 local at_once <const> = 4
@@ -20,7 +20,7 @@ local Files_mt = { __index = Files_methods }
 
 local function lengths_of(self, path)
   if self.no_ffprobe then return nil, self.no_ffprobe end
-  local found, problem = film.probe(path)
+  local found, problem = probe(path)
   if not found then
     if problem.code == "process_failed" then self.no_ffprobe = problem end
     return nil, problem

@@ -4,7 +4,6 @@
 
 local arguments = require "omni.storyboard.arguments"
 local callbacks = require "omni.callbacks.receiver"
-local checks = require "omni.storyboard.plan.checks"
 local core = require "omni.core"
 local err = require "omni.error"
 local film_and_report = require "omni.storyboard.run.film_and_report"
@@ -14,6 +13,7 @@ local output_lock = require "omni.storyboard.run.output_lock"
 local paths = require "omni.file.path"
 local plan_changes = require("omni.storyboard.plan.plan_changes").changes
 local plans = require "omni.storyboard.plan"
+local refusal = require "omni.storyboard.plan.refusal"
 local costs = require "omni.storyboard.plan.spent"
 local scenes = require "omni.storyboard.run.scene"
 local thumbnails = require "omni.storyboard.run.thumbnails"
@@ -249,34 +249,6 @@ local known = {
   before_plan = "function", on_plan = "function", on_start = "function", command_line = "table",
 }
 
----Returns the reason why a plan may not run, or nil if it may run.
----@param plan omni.Plan
----@param budget? number  credits
----@return omni.Error|nil
-local function refusal(plan, budget)
-  local function refuse(code, message, hint)
-    return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
-  end
-  local wrong = checks.refusal(plan)
-  if wrong then return wrong end
-  if plan.unavailable then return refuse(plan.unavailable.code, plan.unavailable.message, plan.unavailable.hint) end
-  local kind = plan.sandbox and "sandbox " or ""
-  local of_board, spent = plan.board.budget, plan.spent.credits + plan.spent.estimated
-  if (budget or of_board) and not plan.complete then
-    return refuse("price_unknown", ("there is a budget, and some price is unknown%s")
-      :format(plan.error and " (" .. plan.error.message .. ")" or ""), "to run it anyway, run it without a budget")
-  elseif budget and plan.credits > budget + 1e-9 then
-    return refuse("over_budget", core.format("the plan costs about %.14g %scredits, the budget is %.14g", plan.credits, kind, budget),
-      "raise the budget, or make the film cheaper (shorter scenes, a lower resolution)")
-  elseif of_board and plan.credits > 0 and spent + plan.credits > of_board + 1e-9 then
-    return refuse("over_budget", core.format("the plan costs about %.14g %scredits, %.14g are spent, and the board's budget is %.14g",
-      plan.credits, kind, spent, of_board), "raise the board's budget, or make the film cheaper")
-  elseif plan.balance and plan.credits > plan.balance then
-    return refuse("insufficient_credits", core.format("the plan costs about %.14g %scredits; the account has %.14g",
-      plan.credits, kind, plan.balance), core.codes[402].hint)
-  end
-end
-
 -- Returns the error for a plan to which the caller hasn't consented.
 local function no_consent(plan)
   local cost = plan.complete and core.format("about %.14g %scredits", plan.credits, plan.sandbox and "sandbox " or "") or "an unknown price"
@@ -368,4 +340,4 @@ local function run_board(board, given)
   return loop.drive(run_in_fiber, board, given)
 end
 
-return { refusal = refusal, run = run_board, start = start }
+return { run = run_board, start = start }
