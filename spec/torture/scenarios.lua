@@ -168,7 +168,8 @@ add("callback_handled", { before = function(s)
 end, act = function(s)
   s.receiver:handle("POST", "/nothing", {}, "{}")
   local status = s.receiver:handle("POST", "/" .. ("a"):rep(32), { ["content-type"] = "application/json" }, s.callback_body(s.task.id))
-  return status and s.task:await()
+  if not status then return nil, "no status" end
+  return s.task:await()
 end })
 add("callback_parsed", { act = function(s) return omni.parse_callback(s.callback_body "d6956973-2f17-43d4-8514-af6cc3a2f55d") end })
 
