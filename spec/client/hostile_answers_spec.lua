@@ -184,6 +184,17 @@ describe("a query", function()
     assert.is_nil(pending.error)
   end)
 
+  it("takes a failed task in an envelope with the code 501 for a failed task, and any other task in one for a refusal", function()
+    local result = '{"code":501,"message":"the model gave up"}'
+    local failed = assert(query(body(answers.envelope(answers.task("failed", result), 501, "failed"))))
+    assert.same({ "failed", "generation_failed" }, { failed.status, failed.error.code })
+    for _, data in ipairs { answers.task("running", result), '{"status":1}', "null", "[]" } do
+      local task, problem = query(body(answers.envelope(data, 501, "failed")))
+      assert.is_nil(task)
+      assert.equal(501, problem.status)
+    end
+  end)
+
   it("also finds media beside the result", function()
     local moved = answers.task("success"):gsub('"source"', ('"media_urls":["%s"],"source"'):format(URL))
     local task = query(body(answers.envelope(moved)))

@@ -124,6 +124,9 @@ describe("omni status", function()
     assert.same({ 1, "dusk" }, { #event.to_fetch, event.to_fetch[1].scene })
     env.output(("sqlite3 %s/omni/ledger.db 'UPDATE submit SET completed_at = 1, ended_at = 1'"):format(state))
     assert.matches("task [%x-]+; its media have probably expired at the service\n", status().out)
+    env.output(("sqlite3 %s/omni/ledger.db \"UPDATE submit SET state = 'gone'\""):format(state))
+    result = program.run({ "plan", files:file "night.lua" }, { environment = service.environment, directory = files.path })
+    for _, way in ipairs { "omni run %S*night.lua %-%-redo dusk\n", "omni forget 1" } do assert.matches(way, result.out .. "\n") end
   end)
 
   it("names a ledger that can't be read", function()
