@@ -196,7 +196,7 @@ describe("on_event", function()
 
   it("is told of a request that is cancelled", function()
     observe({ POST = { { hostile.hang() } } }, { ledger = false }, function(client, events)
-      assert.equal("submit_unknown", select(2, client:submit(INPUT, { timeout = 0.1 })).code)
+      assert.equal("submit_unknown", select(2, client:submit(INPUT, { timeout = env.seconds(0.2) })).code)
       omni.sleep(0)
       assert.same({ "request_begun", "request_ended" }, names(events))
       assert.equal("cancelled", events[2].error.code)

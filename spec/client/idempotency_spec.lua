@@ -252,7 +252,7 @@ describe("a submit with an idempotency key", function()
   it("can be given up by its deadline while it waits for another one; nothing was sent", function()
     with_server({ POST = { { answers.accepted() } } }, function(server, open, path)
       local handle <close> = begun_elsewhere(server, path) -- luacheck: ignore 211
-      local _, problem = open():submit(INPUT, { idempotency_key = "order-17", timeout = 0.1 })
+      local _, problem = open():submit(INPUT, { idempotency_key = "order-17", timeout = env.seconds(0.2) })
       assert.same({ "timeout", "no" }, { problem.code, problem.sent })
       assert.equal(0, server:posts())
     end)
