@@ -54,7 +54,7 @@ SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
 EMBEDDED_TYPES := lua/omni/types/board.d.lua # `omni init --editor` writes it
 
-.PHONY: all deps test prove torture power-loss chaos asan memcheck coverage fuzz lint check demo bench reference docs install install-rock clean help
+.PHONY: all deps test prove torture power-loss chaos soak asan memcheck coverage fuzz lint check demo bench reference docs install install-rock clean help
 all:
 	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
@@ -245,12 +245,18 @@ power-loss:
 
 ## make chaos: programs that share a ledger, while everything around them is disturbed, for SECONDS (60) from SEED (1) on
 SECONDS ?= 60
+# A namespace in which a small disk can be mounted, where the system allows one.
+NAMESPACE = $(shell unshare -rm true 2>/dev/null && echo unshare -rm)
 chaos:
 	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build
 	@SECONDS=$(SECONDS) SEED=$(SEED) ROUNDS=$(ROUNDS) $(NAMESPACE) $(LUA) spec/chaos/run.lua
-# A namespace in which a small disk can be mounted, where the system allows one.
-NAMESPACE = $(shell unshare -rm true 2>/dev/null && echo unshare -rm)
+
+## make soak: COUNT (1,000,000) tasks through one process; a board that is changed and run again RUNS (1,000) times: nothing may grow
+soak:
+	@$(MAKE) --no-print-directory deps FOR="build test"
+	@$(MAKE) --no-print-directory build
+	@COUNT=$(COUNT) RUNS=$(RUNS) $(LUA) spec/soak/run.lua
 
 ## make lint: runs luacheck and cppcheck, and builds with compiler warnings as errors
 lint:

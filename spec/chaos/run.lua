@@ -139,10 +139,10 @@ function Round_methods:become_fair()
   end)
 end
 
--- Disturbs something now and then. Called for each piece of a request.
+-- Disturbs something now and then. Called for each piece of a request, and each second.
 function Round_methods:tick()
   self.until_next = self.until_next - 1
-  if self.until_next > 0 then return end
+  if self.until_next > 0 or self.is_fair then return end
   if self.left == 0 then return self:become_fair() end
   self.left, self.until_next = self.left - 1, 1 + math.floor(self.draw() * 25)
   local machine, row, share = self.machines[1 + math.floor(self.draw() * #self.machines)], proxies.choose(self.rows, self.draw), self.draw()
@@ -174,10 +174,10 @@ local function open(round)
     if row.needs ~= "disk" or round.has_disk then round.rows[#round.rows + 1] = row end
   end
   local chosen, keys = {}, {}
+  local is_real = round.draw() < 0.5 -- keys of the real service: longer waits between queries, and a missing task isn't a sandbox's end
   for _, fault in ipairs(disturbances.faults) do
-    if round.draw() < 1 / 3 then chosen[#chosen + 1] = fault end
+    if round.draw() < 1 / 3 and (is_real or not fault:find "404") then chosen[#chosen + 1] = fault end
   end
-  local is_real = round.draw() < 0.5 -- keys of the real service: longer waits between queries
   for i, limit in ipairs { 4, 4, 6 } do
     keys[i] = { key = is_real and "ak_" .. core.sha256(round.name .. i):sub(1, 32) or nil, in_flight = limit }
   end
@@ -201,6 +201,12 @@ local function open(round)
   machine_of(round, "orders", { "lua", "spec/chaos/orders.lua", round.folder .. "/orders", tostring(ORDERS), round.name })
   round.left, round.until_next = 8 + math.floor(round.draw() * 16), 12
   function round.proxy.on_bytes() round:tick() end
+  omni.background(function()
+    while not round.is_fair do
+      omni.sleep(1)
+      round:tick()
+    end
+  end)
   function round.storm(fault)
     if not round.is_fair then table.move(assert(faults.open { fault }), 1, 1, #round.box.service.faults + 1, round.box.service.faults) end
   end
@@ -291,6 +297,13 @@ local function play(seed, counts)
   return round, checked
 end
 
+-- Removes what libfaketime leaves of programs that were killed.
+local function remove_leftovers()
+  for _, path in ipairs(env.lines "ls -d /dev/shm/*faketime_*_* 2>/dev/null; true") do
+    if not env.is_alive(path:match "%d+$") then os.remove(path) end
+  end
+end
+
 local function main()
   omni.on_error(function(problem) -- within this program: what follows would prove nothing
     io.stderr:write(tostring(problem), "\n", problem.traceback or "", "\n")
@@ -320,6 +333,7 @@ local function main()
     for i = 1, number("CHAOS_JOBS", 2) do fibers[i] = omni.spawn(run_rounds) end
     omni.join(table.unpack(fibers))
   end)
+  remove_leftovers()
   local names = {}
   for name in pairs(counts) do names[#names + 1] = name end
   table.sort(names)
