@@ -203,6 +203,41 @@ local board = assert(omni.load_storyboard "film.lua")
 local task = assert(client:submit { prompt = "A keeper climbs the stairs.", duration = 4 }) -- elsewhere, by hand
 assert(omni.adopt_task(board, { client = client, directory = "out", scene = "dusk", task_id = task.id }))
 ]],
+  ["omni.submit_storyboard"] = [[
+local room <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, ledger = "room.db", store = "." })
+local job = assert(omni.submit_storyboard("film.lua", { client = room, budget = 200 }))
+print(job.job, job.state)
+]],
+  ["omni.work"] = [[
+local room <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, ledger = "room.db", store = "." })
+assert(omni.work {
+  client = room, directory = "worker", once = true,
+  on_event = function(event) print(event.job, event.event, event.state or event.scene) end,
+})
+]],
+  ["omni.jobs"] = [[
+local room <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, ledger = "room.db", store = "." })
+for _, job in ipairs(assert(omni.jobs { client = room })) do print(job.job, job.state, job.spent.credits, job.budget, job.film) end
+]],
+  ["omni.fetch_job"] = [[
+local room <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, ledger = "room.db", store = "." })
+local job, err = omni.fetch_job("job:1", { client = room, directory = "film", timeout = 3600 })
+if not job then print(err) elseif job.state == "done" then print("film/" .. job.film) else print(job.state, job.error) end
+]],
+  ["omni.cancel_job"] = [[
+local room <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, ledger = "room.db", store = "." })
+local done, err = omni.cancel_job("job:1", { client = room })
+print(done or err)
+]],
+  ["worker:stop"] = [[
+local room <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, ledger = "room.db", store = "." })
+assert(omni.work { client = room, directory = "worker", on_start = function(worker)
+  omni.background(function()
+    omni.sleep(0.1) -- until somebody wants this worker to stop
+    worker:stop()
+  end)
+end })
+]],
   ["storyboard"] = [[
 local board = omni.storyboard {
   title = "Two shots", budget = 100, defaults = { duration = 4 },

@@ -55,6 +55,13 @@ nil. `omni.loop:step()` runs everything that is ready to run, and never waits. `
     { class = "omni.RunSummary", title = "a run's summary" }, { class = "omni.SceneSummary", title = "a scene's summary" },
     { class = "omni.FilmSummary", title = "a film's summary" } },
 
+  { title = "Jobs", text = [[
+A job is a board that any machine may run: its files are in the store, and the ledger has its state. [machines.md](machines.md#jobs)
+explains how to use jobs.]],
+    { fn = "submit_storyboard" }, { fn = "work" }, { fn = "jobs" }, { fn = "fetch_job" }, { fn = "cancel_job" },
+    { class = "omni.Job", title = "a job" }, { alias = "omni.JobState", title = "States of a job" },
+    { methods = "omni.Worker", as = "worker" }, { class = "omni.WorkEvent", title = "a worker's event" } },
+
   { title = "The board language", text = [[
 These functions are global variables on a board, and also functions of the library: `omni.storyboard`, `omni.scene`, `omni.windows`,
 `omni.file`, `omni.url`, `omni.last_frame` and `omni.clip`. If a board is invalid, they raise an error with the code `invalid_board`,

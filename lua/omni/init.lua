@@ -29,6 +29,10 @@ local plans = later "omni.storyboard.plan"
 local runs = later "omni.storyboard.run"
 ---@module "omni.storyboard.run.adopt"
 local adoption = later "omni.storyboard.run.adopt"
+---@module "omni.storyboard.job"
+local jobs = later "omni.storyboard.job"
+---@module "omni.storyboard.job.worker"
+local workers = later "omni.storyboard.job.worker"
 ---@module "omni.callbacks.receiver"
 local receiver = later "omni.callbacks.receiver"
 ---@module "omni.process"
@@ -80,6 +84,11 @@ return {
   plan_storyboard = plans.make,
   run_storyboard = runs.run,
   adopt_task = adoption.adopt,
+  submit_storyboard = jobs.submit_storyboard,
+  jobs = jobs.jobs,
+  cancel_job = jobs.cancel_job,
+  fetch_job = jobs.fetch_job,
+  work = workers.work,
 
   callbacks = receiver.open,
   process = process.run,

@@ -46,10 +46,10 @@ describe("the man page", function()
     -- Ignores where the help breaks lines.
     local function flat(text) return (text:gsub("%s+", " ")) end
     local commands, all = {}, flat(shown)
-    for name in program.run({ "help" }).out:match("\nCommands:\n(.-)\n\n"):gmatch "\n?   (%l+) +%u" do commands[#commands + 1] = name end
+    for name in program.run({ "help" }).out:match("\nCommands:\n(.-)\n\n"):gmatch "\n?   ([%l-]+) +%u" do commands[#commands + 1] = name end
     assert.is_true(#commands > 20)
     for _, name in ipairs(commands) do
-      local section = assert(("\n" .. shown):match("\n   omni " .. name .. "%f[%s][^\n]*\n(.-)\n ? ? ?%f[%w]"), name)
+      local section = assert(("\n" .. shown):match("\n   omni " .. name:gsub("%-", "%%-") .. "%f[%s][^\n]*\n(.-)\n ? ? ?%f[%w]"), name)
       local options = program.run({ "help", name }).out:match "\nOptions:\n(.*)" or ""
       for option in options:gmatch "\n   %-?%w?,? ?(%-%-[%w-]+)" do
         assert.truthy(option == "--help" or section:find(option, 1, true), name .. " " .. option)
@@ -122,9 +122,9 @@ end)
 describe("docs/cli.md", function()
   it("describes every command, and no other", function()
     local commands, document, told = {}, env.read "docs/cli.md", {}
-    for name in program.run({ "help" }).out:match("\nCommands:\n(.-)\n\n"):gmatch "\n?   (%l+) +%u" do commands[name] = true end
+    for name in program.run({ "help" }).out:match("\nCommands:\n(.-)\n\n"):gmatch "\n?   ([%l-]+) +%u" do commands[name] = true end
     for row in document:match("\n| command | what it does |\n(.-)\n\n"):gmatch "[^\n]+" do
-      for name in row:match("^|(.-)|"):gmatch "`omni (%l+)" do told[name] = true end
+      for name in row:match("^|(.-)|"):gmatch "`omni (%l[%l-]*)" do told[name] = true end
     end
     assert.same(commands, told)
   end)

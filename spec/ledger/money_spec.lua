@@ -15,6 +15,7 @@ local specs <const> = {
   { "spec/e2e/again_spec.lua", "during the cut", "another run", "shows how long", "makes only that scene" }, -- nothing is paid for twice
   { "spec/e2e/kill_spec.lua" }, -- SIGKILL
   { "spec/store/store_spec.lua" }, -- several machines share clips
+  { "spec/storyboard/job/worker_spec.lua" }, -- jobs
 }
 
 describe("with a ledger in PostgreSQL", function()

@@ -25,11 +25,7 @@ function board_options.define(parser)
   scenes("--resubmit", "Submit this scene again, although the outcome of its last submit is unknown.")
   options.amount(parser:option("--budget", "Spend N credits at most; don't ask about a plan within that."):argname("N"))
   parser:flag("--trust", "Let the board do all that a Lua program can: run programs, read and write files (docs/storyboards.md).")
-  parser:option("--set", "What os.getenv \"NAME\" returns in the board. Repeatable."):argname("NAME=VALUE"):count("*")
-    :convert(function(given)
-      if given:find("^[^=]+=") then return given end
-      return nil, ("--set: expected NAME=VALUE, got '%s'"):format(given)
-    end)
+  options.add_set(parser)
   options.add_base_url(parser)
   sandbox_options.define(parser)
 end
@@ -122,15 +118,10 @@ end
 
 -- Loads the board. Returns nothing if interrupted by Ctrl-C.
 local function load_board(given, client)
-  local set = {}
-  for _, pair in ipairs(given.set) do
-    local name, value = pair:match("^([^=]+)=(.*)$")
-    set[name] = value
-  end
   local board, problem
   local code = signals.run(function()
     board, problem = require("omni").load_storyboard(given.board, {
-      client = client, trusted = given.trust or false, set = set, interrupted = signals.interrupted,
+      client = client, trusted = given.trust or false, set = options.set_values(given), interrupted = signals.interrupted,
     })
     return 0
   end)

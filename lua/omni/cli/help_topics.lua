@@ -17,7 +17,8 @@ topics.description = {
 -- The exit codes. `omni help` contains `short`; docs/cli.md and the man page contain `text`.
 topics.exit_codes = {
   { code = 0, short = "success",
-    text = "success: every selected scene and the film are complete; `omni sandbox` or `omni listen` was stopped" },
+    text = "success: every selected scene and the film are complete; `omni sandbox`, `omni listen` "
+      .. "or `omni work` was stopped" },
   { code = 1, short = "something failed",
     text = "something failed: a scene, a task, the film, the report, a file, a call or a script; a task took too long; `omni doctor` "
       .. "found a problem; omni can't write to stdout; omni has a bug" },
@@ -46,7 +47,9 @@ topics.environment = {
     text = "the access key for a store in S3, with `AWS_SECRET_ACCESS_KEY`; also `AWS_PROFILE`, `AWS_REGION`, "
       .. "`AWS_ENDPOINT_URL`, ... (docs/machines.md)" },
   { name = "XDG_STATE_HOME", text = "the folder that contains `omni/ledger.db`, the default ledger (`~/.local/state`)" },
-  { name = "XDG_CACHE_HOME", text = "the folder that contains `omni/probes`, where omni caches what ffprobe reports (`~/.cache`)" },
+  { name = "XDG_CACHE_HOME",
+    text = "the folder that contains `omni/probes`, where omni caches what ffprobe reports, and `omni/jobs`, for `omni work` "
+      .. "(`~/.cache`)" },
   { name = "XDG_CONFIG_HOME", text = "the folder that contains `omni/keys` (`~/.config`)" },
   { name = "HOME", text = "your home folder, `~` in this list" },
   { name = "https_proxy",

@@ -77,6 +77,28 @@ function options.add_store(command)
     end)
 end
 
+---Adds `--set`.
+---@param command table  argparse's
+function options.add_set(command)
+  command:option("--set", "What os.getenv \"NAME\" returns in the board. Repeatable."):argname("NAME=VALUE"):count("*")
+    :convert(function(given)
+      if given:find("^[^=]+=") then return given end
+      return nil, ("--set: expected NAME=VALUE, got '%s'"):format(given)
+    end)
+end
+
+---Returns the values given with `--set`, by name.
+---@param given table
+---@return table<string, string>
+function options.set_values(given)
+  local set = {}
+  for _, pair in ipairs(given.set) do
+    local name, value = pair:match("^([^=]+)=(.*)$")
+    set[name] = value
+  end
+  return set
+end
+
 ---Adds `--base-url`.
 ---@param command table  argparse's
 function options.add_base_url(command)

@@ -4,8 +4,8 @@
 local parser = {}
 
 ---The commands, in the order in which `omni help` lists them.
-parser.commands = { "init", "plan", "run", "open", "clean", "status", "forget", "ledger", "listen", "submit",
-  "query", "wait", "fetch", "estimate", "credits", "models", "templates", "upload", "lua", "sandbox", "trigger",
+parser.commands = { "init", "plan", "run", "open", "clean", "status", "forget", "ledger", "submit-board", "work", "jobs",
+  "listen", "submit", "query", "wait", "fetch", "estimate", "credits", "models", "templates", "upload", "lua", "sandbox", "trigger",
   "doctor", "completion" }
 
 ---The commands that pass the words after their first argument to another program.
@@ -15,7 +15,7 @@ parser.passes_on = { lua = true }
 ---@param name string
 ---@return { summary: string, define: fun(parser: table), run: fun(given: table, rest: string[]): integer }
 function parser.load(name)
-  return require("omni.cli.command." .. (name == "init" and "init_board" or name)) -- command/init.lua would be `omni.cli.command`
+  return require("omni.cli.command." .. (name == "init" and "init_board" or name:gsub("-", "_")))
 end
 
 ---Loads these commands, and returns a parser for them.

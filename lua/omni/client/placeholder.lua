@@ -5,6 +5,7 @@
 local core = require "omni.core"
 local err = require "omni.error"
 local json = require "omni.json"
+local paths = require "omni.file.path"
 
 ---@class omni.Placeholder
 ---@field kind "file"|"frame"|"clip"
@@ -53,10 +54,20 @@ end
 
 ---Returns a board's `file` function, which interprets paths relative to `folder`.
 ---@param folder? string  nil: the working directory
+---@param on_file? fun(name: string)  called with each path, relative to the folder; if it is given, the files must be in the folder
 ---@return fun(path: string): omni.Placeholder
-local function file_in(folder)
+local function file_in(folder, on_file)
   return function(path)
     check_text(path, "file", "the path")
+    if on_file then
+      local name = paths.contained(path)
+      if not name then
+        error(('file: a job has only the files in the board\'s folder, and "%s" isn\'t a path in it, without ".."'):format(
+          core.clean(path, 200)), 2)
+      end
+      on_file(name)
+      path = name
+    end
     if folder and path:sub(1, 1) ~= "/" then path = (folder .. "/" .. path):gsub("/%./", "/"):gsub("//+", "/") end
     return (new("file", "path", path))
   end

@@ -38,6 +38,20 @@ local function absolute(path)
   return (parent == "" and "" or absolute(parent)) .. "/" .. rest
 end
 
+---Returns a relative path in its normal form. Returns nil if the path is absolute, contains "..", or can't be the path of a file, since a
+---path from another machine must not lead out of its folder.
+---@param path string
+---@return string|nil
+local function contained(path)
+  if #path > 1000 or path:find "^/" or path:find "[%c]" or path:find "/$" or not utf8.len(path) then return nil end
+  local parts = {}
+  for part in path:gmatch "[^/]+" do
+    if part == ".." or #part > 255 then return nil end
+    if part ~= "." then parts[#parts + 1] = part end
+  end
+  return parts[1] and table.concat(parts, "/")
+end
+
 ---Copies a file, in another process, so that the loop doesn't wait for the disk.
 ---@param from string
 ---@param to string
@@ -124,5 +138,5 @@ local function place(part, path, is_ours)
   end
 end
 
-return { absolute = absolute, copy = copy, duplicate = duplicate, make_directories = make_directories, name = name, place = place,
-  put_back = put_back, step_aside = step_aside }
+return { absolute = absolute, contained = contained, copy = copy, duplicate = duplicate, make_directories = make_directories, name = name,
+  place = place, put_back = put_back, step_aside = step_aside }

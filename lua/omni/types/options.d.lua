@@ -295,6 +295,39 @@
 ---@field scene string          its name
 ---@field task_id string
 
+---@class omni.SubmitStoryboardOptions
+---@field client omni.Client    with a ledger and a store
+---@field budget number         credits that the job may cost, over all workers
+---@field set? table<string, string>  the variables that `os.getenv` returns in the board
+---@field on_plan? fun(plan: omni.Plan, err: omni.Error|nil): boolean|nil  called with the plan, and with the reason why it may not run;
+---  `false`: don't submit the job
+
+---@class omni.JobOptions
+---@field client omni.Client    with a ledger
+
+---@class omni.FetchJobOptions
+---@field client omni.Client    with a ledger and a store
+---@field directory string      the folder for the files; created if it doesn't exist
+---@field timeout? number       seconds to wait for the end of the job (default: no limit)
+---@field on_state? fun(job: table)  called about once a second with the job's `state`, `scenes` and `finished`, until it is over
+
+---@class omni.WorkOptions
+---@field client omni.Client    with a ledger and a store
+---@field directory string      the folder in which each job gets a folder; workers on the same machine may share it
+---@field once? boolean         return once no job is waiting (default false: wait for further jobs)
+---@field jobs? integer         maximum number of scenes in flight (default: the sum of the keys' limits, or 4)
+---@field on_start? fun(worker: omni.Worker)  called once; `worker:stop()` stops the worker gently
+---@field on_event? fun(event: omni.WorkEvent)
+
+---@class omni.WorkEvent  Also the events of the jobs' runs (omni.RunEvent), with the field `job`.
+---@field event string          `job`: a job has a new state, or an event of its run. `pause`: the worker pauses after trouble that isn't the
+---  job's fault
+---@field job? string           for `job` and a run's event: the job's name, such as "job:17"
+---@field board? string         for `job`: the name of the board's file
+---@field state? string         for `job`: "running", "done", "failed", "waiting" (put back) or "lost" (cancelled, or another worker has it)
+---@field seconds? number       for `pause`: how long
+---@field error? omni.Error     for `job` and `pause`: the reason
+
 ---@class omni.SandboxOptions
 ---@field seconds? number       the usual duration of a task (default 3)
 ---@field seed? integer         determines ids, durations, the look of clips, and random faults (default 1, but with new ids each time)

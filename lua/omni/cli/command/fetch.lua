@@ -1,18 +1,18 @@
 -- SPDX-License-Identifier: MIT
 -- `omni fetch ID --out DIR`: waits until a task has ended, and downloads its files. A file gets its final name only when it is complete. A
--- file that already exists isn't downloaded again. `omni submit --out` also uses this module. `omni fetch BOARD`, which fetches the files
--- of a board's scenes, is implemented in command/run.lua.
+-- file that already exists isn't downloaded again. `omni submit --out` also uses this module. `omni fetch JOB` waits for a job, and
+-- gets its files from the store. `omni fetch BOARD`, which fetches the files of a board's scenes, is implemented in command/run.lua.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 local service_command = require "omni.cli.service_command"
 
-local command = { summary = "Wait for a task, or for a board's scenes, and download the files." }
+local command = { summary = "Wait for a task, a board's scenes or a job, and get the files." }
 
 function command.define(parser)
-  parser:argument("id", "The id of a task, or a board. omni submits nothing."):argname("ID|BOARD")
+  parser:argument("id", "The id of a task, a board, or a job such as job:17. omni submits nothing."):argname("ID|BOARD|JOB")
   options.path(parser:option("--out", "The folder, created if it doesn't exist (default: the working directory; for a board as in"
-    .. " `omni run`)."):argname("DIR"))
+    .. " `omni run`; for a job as job-17)."):argname("DIR"))
   parser:mutex(
     options.amount(parser:option("--timeout", "Wait at most S seconds for the task to end (default: 1800)."):argname("S")),
     parser:flag("--no-wait", "Fail if the task hasn't ended."))
@@ -154,6 +154,34 @@ local function find(called)
   return task, problem
 end
 
+-- Shows a job's state each time it changes.
+local function job_progress(called)
+  local view, shown = require "omni.cli.view.job", nil
+  return function(row)
+    local line = view.line { job = ("job:%d"):format(row.id), state = row.state, scenes = row.scenes, finished = row.finished }
+    if called.line:draws() then called.line:draw(line) elseif line ~= shown then called:note(line) end
+    shown = line
+  end
+end
+
+---Waits until a job is over, and gets its files.
+---@param called omni.cli.Call
+---@param name string  such as "job:17"
+---@return integer exit code
+function command.wait_for_job(called, name)
+  local given, text = called.given, require "omni.cli.view.text"
+  local job, problem = require("omni").fetch_job(name, {
+    client = called.client, directory = given.out or name:gsub(":", "-"), timeout = given.no_wait and 0 or given.timeout,
+    on_state = job_progress(called),
+  })
+  called.line:clear()
+  if not job then return called:fail(problem) end
+  called:event("job", require("omni.cli.view.job").event(job))
+  for _, path in ipairs(job.files) do called:print { text.path(path) } end
+  if job.state == "done" then return 0 end
+  return called:fail(job.error or require("omni.error").new { code = "cancelled", message = ("%s was cancelled"):format(name) })
+end
+
 -- Returns whether the argument is a board rather than a task id.
 local function is_board(argument)
   return argument:find "%.lua$" ~= nil or (require("omni.core").stat(argument) or {}).kind == "file"
@@ -168,6 +196,9 @@ function command.run(given)
     end
     given.board = given.id
     return require("omni.cli.command.run").fetch(given)
+  end
+  if given.id:find "^job:%d+$" then
+    return service_command.run(given, function(called) return command.wait_for_job(called, given.id) end)
   end
   local task
   given.out = given.out or "."

@@ -12,6 +12,10 @@ local types <const> = {
   check = { "check", "state", "text", "hint?" },
   error = { "code", "message", "status?", "task_id?", "task_status?", "field?", "balance?", "hint?", "problems?:problem[]" },
   film = { "file", "seconds", "made" },
+  job = {
+    "job", "state", "board", "title?", "budget", "spent", "spent_estimated", "scenes?", "finished?", "worker?", "film?", "files?",
+    "error?:error", "submitted_at", "taken_at?", "ended_at?",
+  },
   key = { "key", "in_flight?", "balance?", "error?:error" },
   problem = { "code?", "message", "file?", "line?", "scene?", "field?", "hint?" },
   planned_scene = {
@@ -84,7 +88,10 @@ local fields <const> = {
     template = { "platform", "template" },
     error = { "task_id?", "file?", "error:error" }, wait = waiting, wait_over = { "wait", "kind", "seconds" },
     interrupted = { "task_id?" },
+    job = types.job,
   },
+  jobs = { jobs = { "ledger", "exists", "jobs:job[]" } },
+  work = { job = { "job", "board", "state", "error?:error" }, pause = { "seconds", "error?:error" } },
   sandbox = { sandbox = { "url", "key", "keys?:key[]" } },
   trigger = { trigger = { "kind", "task_id?", "status?", "seconds", "response?", "error?:error" } },
   doctor = { doctor = { "version", "exit", "checks:check[]" } },

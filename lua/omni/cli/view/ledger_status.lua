@@ -33,8 +33,9 @@ local function write_unknown(out, event, given, sandbox)
     for _, cost in ipairs(unknown_submit.costs(submit, sandbox)) do out:write("      ", cost, "\n") end
     local ways = { { what = "give it up", command = next_command.forget(submit.submit, event.ledger) } }
     if submit.scene and submit.board then
-      ways = next_command.ways_out({ board = submit.board, ledger = given.ledger, sandbox = given.sandbox }, submit.scene, submit.submit,
-        event.ledger)
+      local is_job = submit.board:find "^job:%d+$" -- the person knows where its board is
+      local options = { board = is_job and "BOARD" or submit.board, ledger = given.ledger, sandbox = given.sandbox }
+      ways = next_command.ways_out(options, submit.scene, submit.submit, event.ledger)
     end
     for _, way in ipairs(next_command.lines(ways)) do out:write("      ", way, "\n") end
   end

@@ -93,7 +93,7 @@ end
 
 function makers.file(call, found)
   return errors.try(found, errors.stand_in, text_or_nil(call.where, 1000), function()
-    return placeholder.file_in(found.folder)(make(call.value, found))
+    return placeholder.file_in(found.folder, found.on_file)(make(call.value, found))
   end)
 end
 
@@ -144,7 +144,8 @@ end
 
 ---Runs a board in a separate process, and waits until the process ends. `run` must be called in a fiber.
 ---@param board { path: string, text: string, folder: string, set: table<string, string>, cpu_seconds: number, max_memory: integer }
----@return { result: any, failed?: string, raised?: string }|nil  result: the recorded calls, for `fields_of`
+---@return { result: any, failed?: string, raised?: string, opened?: any }|nil  result: the recorded calls, for `fields_of`; opened: the
+---  names of the files that the board has opened, as it spelt them
 ---@return string|nil message, string|nil hint  why there is no result
 local function run(board)
   local limits = {
@@ -170,8 +171,9 @@ end
 
 ---Returns the fields of the board's storyboard. If the board returned anything else, returns nil and that value.
 ---@param result any
----@param found { folder: string, problems: omni.Error[], incomplete?: boolean }
----  `problems` receives the errors in calls, and `incomplete` becomes true if a scene's name is missing because of such an error
+---@param found { folder: string, problems: omni.Error[], incomplete?: boolean, on_file?: fun(name: string) }
+---  `problems` receives the errors in calls, and `incomplete` becomes true if a scene's name is missing because of such an error;
+---  on_file: as for placeholder.file_in
 ---@return table|any fields
 ---@return any other
 local function fields_of(result, found)

@@ -18,6 +18,12 @@ local function inside(open, argument)
   local getinfo, math_type, raw_metatable, setmetatable = debug.getinfo, math.type, debug.getmetatable, setmetatable
   local file_methods = raw_metatable(io.stdout).__index
   local path, text, max_bytes, at = unpack("<s4s4I4", argument)
+  local open_file, opened, is_opened = open, {}, {}
+  open = function(name)
+    local file, why = open_file(name)
+    if file and not is_opened[name] then opened[#opened + 1], is_opened[name] = name, true end
+    return file, why
+  end
   local folder = match(path, "^(.*/)[^/]*$") or ""
 
   -- --- functions that a board can't use
@@ -245,7 +251,7 @@ local function inside(open, argument)
 
   local function bytes_of(result)
     parts, count, bytes = {}, 0, 0
-    result.printed, result.missing = concat(printed, "\n"), missing
+    result.printed, result.missing, result.opened = concat(printed, "\n"), missing, opened
     write(result, 0)
     return concat(parts, "", 1, count)
   end

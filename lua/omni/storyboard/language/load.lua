@@ -11,6 +11,7 @@ local err = require "omni.error"
 local loop = require "omni.loop"
 local models = require "omni.models"
 local options = require "omni.options"
+local paths = require "omni.file.path"
 local errors = require "omni.storyboard.language.errors"
 local scenes = require "omni.storyboard.language.scene"
 local storyboard = require "omni.storyboard.language"
@@ -168,8 +169,22 @@ local function check_options(opts)
   return opts
 end
 
--- Loads a board. Runs in a fiber.
-local function load_in_fiber(path, opts)
+-- Adds the names of the files that a board has opened to the set `files`. Returns nil and the reason if another machine couldn't open them.
+local function add_opened(names, folder, files)
+  for _, given in ipairs(type(names) == "table" and names or {}) do
+    local name = type(given) == "string" and paths.contained(given)
+    local real = name and core.real_path(folder .. "/" .. name)
+    if not real or real:sub(1, #folder + 1) ~= folder .. "/" then
+      return nil, ('the board opens "%s"; a job must open files by a path within the board\'s folder, without ".."')
+        :format(core.clean(tostring(given), 200))
+    end
+    files[name] = "opened"
+  end
+  return true
+end
+
+-- Loads a board. `contained` means that the board may use only files in its folder. Runs in a fiber.
+local function load_in_fiber(path, opts, contained)
   local client, interrupted, set = opts.client, opts.interrupted, opts.set or {}
   local check = client and function(model, given) return models.check(client, model, given, true) end
   local modality_of = client and function(model) return models.modality(client, model) end
@@ -216,10 +231,19 @@ local function load_in_fiber(path, opts)
     local failed = type(answer.failed) == "string" and with_place(path, answer.failed)
       or type(answer.raised) == "string" and ("%s: raised a %s"):format(path, core.clean(answer.raised, 20))
     if failed then return nil, errors.problem(nil, nil, failed, nil, hint or hint_for(failed)) end
+    local files = contained and {} or nil
+    if files then
+      local fine, why = add_opened(answer.opened, folder, files)
+      if not fine then return fail(why) end
+    end
     return function()
-      local found = { folder = folder, problems = {} }
+      local found = { folder = folder, problems = {}, on_file = files and function(name) files[name] = files[name] or "named" end }
       local fields, other = confined.fields_of(answer.result, found)
-      if fields ~= nil then return build(fields, LIMITS, found) end
+      if fields ~= nil then
+        local board = build(fields, LIMITS, found)
+        board.files = files
+        return board
+      end
       if found.problems[1] then error(found.problems[1], 0) end
       return other
     end
@@ -257,4 +281,13 @@ local function load_board(path, opts)
   return load_in_fiber(path, opts)
 end
 
-return { load = load_board }
+---Loads an untrusted board for another machine: the board may use only files in its folder, and its `files` lists them. Runs in a fiber.
+---@param path string
+---@param opts omni.LoadOptions
+---@return omni.Storyboard|nil
+---@return omni.Error|nil
+local function load_contained(path, opts)
+  return load_in_fiber(path, opts, true)
+end
+
+return { load = load_board, load_contained = load_contained }

@@ -60,7 +60,7 @@ local media_days <const> = 14 -- approximate number of days until media URLs exp
 ---@class omni.Plan
 ---@field board omni.Storyboard
 ---@field directory string         the output folder; absolute
----@field package board_key string          the board's key in the ledger: its path
+---@field package board_key string          the board's key in the ledger: its path, or the name of its job
 ---@field package ledger omni.Records       the ledger with the board's submits
 ---@field package by_identity table<string, omni.PlanScene>
 ---@field package service string            the client's service
@@ -403,7 +403,7 @@ local function plan_board(board, given)
   local directory = paths.absolute(given.directory)
   local self = setmetatable({
     board = board, client = given.client, ledger = ledger, directory = directory, media = directory .. "/media",
-    board_key = board.path or directory, digests = {}, known = {},
+    board_key = board.key or board.path or directory, digests = {}, known = {},
   }, Planner_mt)
   local fine, plan = pcall(build, self, board, given)
   if not fine then
