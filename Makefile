@@ -199,7 +199,7 @@ fuzz:
 	    build/fuzz/lua_corpus/$$parser build/fuzz/lua_seeds/$$parser || exit 1; done
 
 ## make prove: a program with 15,000 tasks (TASKS); the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); four machines with
-## one database that fails, 500 rounds (MACHINES_ROUNDS, MACHINES_SEED); 2,000 runs that lose power (POWER_RUNS, POWER_SEED); 100 million
+## one database that fails, 500 rounds (MACHINES_ROUNDS, MACHINES_SEED); workers that are killed, 100 rounds (WORK_ROUNDS, WORK_SEED); 2,000 runs that lose power (POWER_RUNS, POWER_SEED); 100 million
 ## mutated responses (DIFFERENCES, SEED), read by omni and by lua-cjson; an hour of chaos; each parser fuzzed ten million times (FUZZ_RUNS);
 ## a million random histories (SEQUENCES, SEED). All of it takes days
 TASKS       ?= 15000
@@ -207,6 +207,8 @@ KILL_ROUNDS ?= 500
 KILL_SEED   ?= 1
 MACHINES_ROUNDS ?= 500
 MACHINES_SEED ?= 1
+WORK_ROUNDS ?= 100
+WORK_SEED   ?= 1
 DIFFERENCES ?= 100000000
 POWER_RUNS  ?= 2000
 POWER_SEED  ?= 1
@@ -217,6 +219,7 @@ prove:
 	@$(MAKE) --no-print-directory build
 	@TASKS=$(TASKS) $(LUA) spec/helper/busted.lua spec/applications/many_tasks_spec.lua -o spec/helper/summary.lua
 	@OMNI_KILL_ROUNDS=$(KILL_ROUNDS) OMNI_KILL_SEED=$(KILL_SEED) $(LUA) spec/helper/busted.lua spec/e2e/kill_spec.lua -o spec/helper/summary.lua
+	@OMNI_WORK_ROUNDS=$(WORK_ROUNDS) OMNI_WORK_SEED=$(WORK_SEED) $(LUA) spec/helper/busted.lua spec/e2e/work_spec.lua -o spec/helper/summary.lua
 	@DIFFERENCES=$(DIFFERENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/core/json_reader_spec.lua -o spec/helper/summary.lua
 	@OMNI_MACHINES_ROUNDS=$(MACHINES_ROUNDS) OMNI_MACHINES_SEED=$(MACHINES_SEED) OMNI_MACHINES_SCENES=60 $(LUA) spec/helper/busted.lua \
 	  spec/e2e/machines_spec.lua -o spec/helper/summary.lua
