@@ -66,9 +66,13 @@ local function expectation(seconds, scale)
   for i = 1, math.ceil((last - first) / step) do density[i] = 0 end
   local doubt = prior.weight / (prior.weight + n)
   add_bell(density, first, middle, prior.spread, doubt)
-  local width = n > 0 and bell_width(logs)
-  for _, x in ipairs(logs) do
-    add_bell(density, first, x, math.min(1, math.sqrt(width ^ 2 + (rounding / math.exp(x)) ^ 2)), (1 - doubt) / n)
+  local width, equal = n > 0 and bell_width(logs), 0
+  for i, x in ipairs(logs) do
+    equal = equal + 1
+    if x ~= logs[i + 1] then -- one bell curve for all equal durations, of which there are many: the service reports whole seconds
+      add_bell(density, first, x, math.min(1, math.sqrt(width ^ 2 + (rounding / math.exp(x)) ^ 2)), equal * (1 - doubt) / n)
+      equal = 0
+    end
   end
   return density, first, doubt
 end

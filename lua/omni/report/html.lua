@@ -21,6 +21,7 @@ end
 local function escape(value)
   if type(value) == "number" then return core.format("%.14g", value) end
   if type(value) ~= "string" then error("html: expected a string or a number, got a " .. type(value)) end
+  if not value:find("[^\t\n !#$%%(-;=?-~]") then return value end -- nothing to clean or to escape, as in most texts
   return (clean(value):gsub("[&<>\"']", entities))
 end
 
