@@ -5,7 +5,7 @@
 
 // The ledger uses the database server's clock, since clocks differ between machines. If a transaction waits for locks first, this is
 // the time after the wait, since its next statement begins then.
-#define NOW "extract(epoch FROM statement_timestamp())::float8"
+#define NOW "date_part('epoch', statement_timestamp())" // many times faster than extract(), which computes with decimals
 #define IS "IS NOT DISTINCT FROM"
 #define IS_NOT "IS DISTINCT FROM"
 #define LARGER(a, b) "greatest(" a ", " b ")" // greatest() ignores NULL, but SQLite's max() returns NULL; no verb depends on that
@@ -41,6 +41,7 @@
   "UPDATE submit SET waiter = NULL WHERE " IS_LISTED " AND waiter = :_session RETURNING task_id" NOTIFY("'claims'")
 #define IS_ORPHANED \
   "(waiter IS NULL AND NOT " ALIVE("session") " OR waiter IS NOT NULL AND NOT " HAS_CLAIM("waiter") ")"
+#define INDEXED_BY(index) "" // PostgreSQL finds the best index itself
 #define BEGIN "BEGIN"
 #define NEXT_NUMBER(table) "setval(pg_get_serial_sequence('" table "', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM " table "), false)"
 #define CONTINUE_NUMBERS "SELECT " NEXT_NUMBER("submit") ", " NEXT_NUMBER("job")
