@@ -62,7 +62,8 @@ describe(("a program with %d tasks"):format(tasks), function()
     end
 
     local grown = run(tasks).grown
-    assert.is_true(grown < 200, ("%.0f KB more after the second half"):format(grown))
+    -- 500 bytes for each of the second half's tasks; what the collector has left at that moment varies by 200 KB
+    assert.is_true(grown < 500 * tasks / 2 / 1000, ("%.0f KB more after the second half"):format(grown))
     run(tasks + 10) -- only ten of them are new
     sandbox:signal "TERM"
     sandbox:finish()
