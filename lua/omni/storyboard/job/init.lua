@@ -11,7 +11,7 @@ local manifests = require "omni.storyboard.job.manifest"
 local options = require "omni.options"
 local paths = require "omni.file.path"
 local plans = require "omni.storyboard.plan"
-local refusal = require("omni.storyboard.run").refusal
+local refusal = require "omni.storyboard.plan.refusal"
 local spent = require "omni.storyboard.plan.spent"
 local timeout = require "omni.loop.timeout"
 
