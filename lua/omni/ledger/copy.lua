@@ -51,17 +51,22 @@ local function is_equal(a, b)
   return true
 end
 
--- Returns whether the ledger `to` has the same submits as the ledger `from`, or nil if `to` has no submits.
+local function are_equal(rows, others)
+  if #rows ~= #others then return false end
+  for i, row in ipairs(rows) do
+    if not is_equal(row, others[i]) then return false end
+  end
+  return true
+end
+
+-- Returns whether the ledger `to` has the same submits and jobs as the ledger `from`, or nil if `to` has neither.
 local function has_same(from, to)
-  local after = 0
+  local their_jobs, after = ask(to, "all_jobs"), 0
   while true do
-    local theirs, ours = ask(to, "all_submits", { after = after }), ask(from, "all_submits", { after = after })
-    if after == 0 and #theirs == 0 then return nil end
-    if #theirs ~= #ours then return false end
-    if #theirs == 0 then return true end
-    for i, row in ipairs(theirs) do
-      if not is_equal(row, ours[i]) then return false end
-    end
+    local theirs = ask(to, "all_submits", { after = after })
+    if after == 0 and #theirs == 0 and #their_jobs == 0 then return nil end
+    if not are_equal(theirs, ask(from, "all_submits", { after = after })) then return false end
+    if #theirs == 0 then return are_equal(their_jobs, ask(from, "all_jobs")) end
     after = theirs[#theirs].id
   end
 end
@@ -101,8 +106,8 @@ local function running_job(ledger)
   end
 end
 
----Copies all rows of a ledger into another ledger, completely or not at all. The target ledger must have either no submits or exactly the
----same submits.
+---Copies all rows of a ledger into another ledger, completely or not at all. The target ledger must have either no submits and jobs, or
+---exactly the same ones.
 ---@param from omni.Ledger
 ---@param to omni.Ledger  only for the copy; close it afterwards
 ---@return { submit: integer, file: integer }|nil counts  what was copied; 0 if all was there already
@@ -117,7 +122,7 @@ function copy.run(from, to)
     if job then refuse(("nothing was copied: a worker is running job:%d with the ledger %s"):format(job, from.path)) end
     local same = has_same(from, to)
     if same then return { submit = 0, file = 0 } end
-    if same == false then refuse(("nothing was copied: the ledger %s has other submits already"):format(to.path)) end
+    if same == false then refuse(("nothing was copied: the ledger %s has other submits or jobs already"):format(to.path)) end
     return write_all(from, to)
   end)
   if fine then return result end
