@@ -54,7 +54,7 @@ SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
 EMBEDDED_TYPES := lua/omni/types/board.d.lua # `omni init --editor` writes it
 
-.PHONY: all deps test prove torture power-loss chaos soak asan memcheck coverage fuzz lint check demo bench reference docs install install-rock clean help
+.PHONY: all deps test prove torture torture-asan power-loss chaos soak asan memcheck coverage fuzz lint check demo bench reference docs install install-rock clean help
 all:
 	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
@@ -156,7 +156,7 @@ memcheck:
 	@$(MAKE) --no-print-directory build
 	@$(RUN_SPECS) memcheck $(B) $(SPECS)
 
-## make coverage: runs all tests and a part of `make torture`, and prints which part of each C and Lua file they have run
+## make coverage: runs all tests and a part of `make torture`, and writes to spec/coverage.txt which part of each file they have run
 $(B)/lib/coverage.so: spec/helper/coverage.c spec/helper/coverage.h
 	@mkdir -p $(@D)
 	@$(call say,cc,$@)
@@ -173,7 +173,8 @@ coverage:
 	@$(RUN_SPECS) coverage build/coverage $(SPECS); status=$$?; \
 	  [ "$(SPECS)" != spec ] || $(MAKE) --no-print-directory torture B=build/coverage TORTURE_MODES="$(COVERAGE_MODES)" LUA="$(COVERED_LUA)" \
 	    OMNI_COVERAGE=$(CURDIR)/build/coverage/record || status=1; \
-	  $(LUA) spec/helper/coverage_report.lua build/coverage/obj build/coverage/record build/coverage/missed $(LUA_FILES); exit $$status
+	  $(LUA) spec/helper/coverage_report.lua build/coverage/obj build/coverage/record build/coverage/missed $(LUA_FILES) | \
+	    tee build/coverage/table; [ "$(SPECS)" != spec ] || cp build/coverage/table spec/coverage.txt; exit $$status
 
 ## make fuzz: fuzzes the parsers in C, the listener and each parser in Lua (spec/fuzz/parsers.lua) for FUZZ_SECONDS (60, and 10 each)
 FUZZ_SECONDS ?= 60
@@ -239,6 +240,17 @@ torture:
 	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build $(B)/torture/faults.so
 	@$(PRELOADED) $(LUA) spec/torture/run.lua
+
+## make torture-asan: the same with AddressSanitizer, UndefinedBehaviorSanitizer and LeakSanitizer, ten times slower
+ASAN_TORTURE = B=build/asan_torture SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+SANITIZERS   = $(shell $(CC) -print-file-name=libasan.so) $(shell $(CC) -print-file-name=libubsan.so)
+torture-asan:
+	@$(MAKE) --no-print-directory deps FOR="build test asan"
+	@$(MAKE) --no-print-directory build build/asan_torture/torture/faults.so $(ASAN_TORTURE)
+	@ASAN_OPTIONS=verify_asan_link_order=0:detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1:fast_unwind_on_malloc=0:handle_segv=0:handle_abort=0:handle_sigfpe=0:handle_sigbus=0:handle_sigill=0 \
+	  LSAN_OPTIONS="suppressions=spec/helper/lsan.supp:print_suppressions=0" UBSAN_OPTIONS=print_stacktrace=1 OMNI_TEST_SLOWNESS=4 \
+	  LUA_CPATH="$(abspath build/asan_torture)/torture/?.so;$(abspath build/asan_torture)/lib/?.so;;" \
+	  LD_PRELOAD="$(abspath build/asan_torture)/torture/faults.so $(SANITIZERS)" $(LUA) spec/torture/run.lua
 
 ## make power-loss: runs that lose power (POWER_RUNS, POWER_SEED)
 power-loss:
