@@ -462,7 +462,7 @@ local function request(server, text)
   local peer = assert(socket.tcp())
   peer:settimeout(0)
   peer:connect(server.host, server.port)
-  local sent, got, deadline = 0, "", core.now() + 0.5
+  local sent, got, deadline = 0, "", core.now() + env.seconds(2)
   while core.now() < deadline do
     omni.sleep(0.001)
     if sent < #text then sent = peer:send(text, sent + 1) or sent end
