@@ -162,7 +162,7 @@ $(B)/lib/coverage.so: spec/helper/coverage.c spec/helper/coverage.h
 	@$(call say,cc,$@)
 	$(Q)$(CC) -O2 -fPIC -shared -fvisibility=hidden $(WARN) -I$(LUA_INCDIR) $< -o $@
 
-# Each failure of an allocation in omni's own C code, and of a system call. -std=gnu11: or gcov would lose its counters at fork and exec.
+# Modes that let system calls fail would also damage gcov's files. With -std=c11, gcov would lose its counters at fork and exec.
 COVERAGE_MODES ?= omni-once
 COVERED_LUA = $(LUA) -e \"package.loadlib('$(CURDIR)/build/coverage/lib/coverage.so','luaopen_coverage')()\"
 coverage:
