@@ -27,7 +27,7 @@ typedef struct exchange exchange;
 // The properties that all exchanges of one kind share.
 typedef struct {
   bool keyed;  // these exchanges send the account's key, and only to the service; exchanges of other kinds may go to any server
-  bool costs;  // such an exchange may cost credits, so a failure reports whether the request was sent
+  bool costs;  // the exchange may cost credits, so if it fails, the failure says whether the request was sent
   bool timed;  // `timeout` limits the whole exchange; for other kinds, lua/omni/client/media_request.lua detects stalled transfers
   bool varies; // libcurl's options must be set again for each exchange
   bool repeatable; // whether a request with a body may be sent twice, in case an idle connection breaks when libcurl uses it again

@@ -33,15 +33,16 @@ typedef struct database database;
 // Returns a database object for a path or an address, without opening the database. Returns NULL and sets errno on failure.
 database *database_new(const char *name);
 // Executes a verb, after opening the database if needed. Sets the request's `rows` and `columns`, or its failure. Returns false if the
-// database can't be reached at present and the verb is an OUTCOME. In that case, the request's failure contains the reason, and the caller
-// must run the verb again later.
+// database can't be reached at present and the verb records an outcome (kind OUTCOME). In that case, the request's failure contains the
+// reason, and the caller must run the verb again later.
 bool database_run(database *d, request *r);
 // Returns the number of seconds without a request after which the caller should call database_idle. Returns a negative number if such a
 // call is never needed.
 double database_idle_delay(const database *d);
 // Does maintenance work. Does the backend's background work; the ledger's thread calls it while no request is waiting.
 void database_idle(database *d);
-// Returns a descriptor that is readable when the database has sent something, or -1. The caller then calls database_idle.
+// Returns a descriptor, or -1. When the descriptor becomes readable, the database has sent something, and the caller must call
+// database_idle.
 int database_socket(const database *d);
 // Returns the oldest notification from another program that database_notification hasn't returned yet; the caller must free it. Returns
 // NULL if there is none. Notifications are only hints, and may get lost.

@@ -9,7 +9,7 @@
 
 #include "shared/clock.h"
 
-enum { MOST_RUNS = 6 }; // how many times one verb runs at most, if every run ends in a lost connection or a deadlock
+enum { MOST_RUNS = 6 }; // the maximum number of runs of one verb, if each run ends in a lost connection or a deadlock
 
 const ledger_verb ledger_verbs[] = {
 #define ROW(name, kind, sql) {#name, sql, kind},
@@ -31,7 +31,7 @@ const int ledger_verb_count = VERBS;
   " CASE WHEN :task_id IS NOT NULL THEN pg_advisory_xact_lock(1869442611, hashtext(:task_id)) END"
 // Until the transaction ends, no other program can record an outcome in a row that this submit replaces.
 #define LOCKS_OF_REPLACED "SELECT id FROM submit WHERE identity = :identity AND id <= :instead_of ORDER BY id FOR UPDATE"
-// Two sessions that claim the same task at the same moment do so one after the other, so the second one finds the claim of the first one.
+// If two sessions try to claim the same task at the same moment, one waits for the other, and then sees its claim.
 #define LOCK_OF_CLAIMS "SELECT pg_advisory_xact_lock(1869442613, 0)"
 // Fails, with the SQLSTATE 22012, unless this connection is the session's last one. A pooler may still run the last transaction of the
 // connection before. Either that transaction locks the session's row first; then the next connection waits for its end. Or it fails here.

@@ -45,7 +45,7 @@
 #define BEGIN "BEGIN"
 #define NEXT_NUMBER(table) "setval(pg_get_serial_sequence('" table "', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM " table "), false)"
 #define CONTINUE_NUMBERS "SELECT " NEXT_NUMBER("submit") ", " NEXT_NUMBER("job")
-// SQLite doesn't store which row a submit has replaced. The replaced row was the scene's last live row.
+// `instead_of` names the row that a submit has replaced, which was the scene's last live row. SQLite doesn't store it.
 #define COPIED_COLUMN ", instead_of"
 #define COPIED_VALUE ", (SELECT max(id) FROM submit WHERE " SAME(":service") " AND " LIVE ")"
 #define VERSION_OF_BACKEND "SELECT 'PostgreSQL ' || current_setting('server_version') AS backend"

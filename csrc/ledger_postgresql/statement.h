@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Converts SQL with named parameters (verbs.h) to PostgreSQL's form, in which parameters have numbers, types and values.
+// Converts SQL with named parameters (verbs.h) to PostgreSQL's form, in which parameters are numbered, and their types and values are
+// passed separately.
 #ifndef OMNI_LEDGER_POSTGRESQL_STATEMENT_H
 #define OMNI_LEDGER_POSTGRESQL_STATEMENT_H
 

@@ -7,7 +7,7 @@ local core = require "omni.core"
 local loop = require "omni.loop"
 
 local RENEW_EVERY <const> = 15 -- seconds between two claims of all awaited tasks
-local TRUSTED_FOR <const> = 50 -- seconds; claims count for 60 seconds in the ledger (csrc/ledger_postgresql/dialect.h)
+local TRUSTED_FOR <const> = 50 -- seconds; in the ledger, a claim is valid for 60 seconds (csrc/ledger_postgresql/dialect.h)
 local TRY_AGAIN <const> = 30   -- seconds until the next attempt after the ledger has failed; until then, this program queries all its tasks
 
 ---@class omni.Claims

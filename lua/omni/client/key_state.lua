@@ -129,7 +129,7 @@ local function watch_row(self, ledger, id)
   end)
 end
 
----Keeps the slot of a submit with an unknown outcome for a while.
+---Keeps a submit's slot occupied for a while, because the submit's outcome is unknown.
 ---@param ledger omni.Ledger|nil
 ---@param id integer|nil  the number of the submit's row
 function Key_methods:hold_unknown(ledger, id)

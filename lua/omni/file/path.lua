@@ -38,8 +38,8 @@ local function absolute(path)
   return (parent == "" and "" or absolute(parent)) .. "/" .. rest
 end
 
----Returns a relative path in its normal form. Returns nil if the path is absolute, contains "..", or can't be the path of a file, since a
----path from another machine must not lead out of its folder.
+---Returns a relative path in its normal form. Returns nil if the path is absolute, contains "..", or can't be the path of a file: a path
+---from another machine must not lead outside the folder that it is relative to.
 ---@param path string
 ---@return string|nil
 local function contained(path)

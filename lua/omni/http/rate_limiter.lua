@@ -96,8 +96,8 @@ local function take_turn(self)
   if self.shared and self.shared:is_shared() then self.next_at = nil else self.next_at = self.own_next_at end
 end
 
--- Returns how many waiting requests to wake. The result is at least one, since the first request in the queue waits for the next start
--- time on behalf of all requests.
+-- Returns how many waiting requests to wake. The result is at least one, even if no request may start now: the
+-- first request in the queue must wake, and then waits for the next start time on behalf of all requests.
 local function turns_available(self)
   if self.paused_until or self.interval or not self.http then return 1 end
   return math.max(1, math.min(self.connections - self.http:running() - self.reserved, self.allowance or math.huge))

@@ -226,7 +226,7 @@ local function work(self)
   return true
 end
 
--- Describes this worker to people: the machine's name and the process's number.
+-- Returns this worker's name for people: the host name and the process ID.
 local function worker_name()
   local host <close> = io.open "/proc/sys/kernel/hostname"
   local stat <close> = io.open "/proc/self/stat"
@@ -240,7 +240,8 @@ local known <const> = {
 ---Runs jobs (`omni.submit_storyboard`) from the client's ledger, one after another, until it is stopped. Any number of workers can share
 ---a ledger and a store. If a worker dies, another one takes its job over: it waits for the tasks in flight and fetches their clips, and no
 ---scene is paid for twice. A job costs at most its budget, over all workers. If a job fails, the worker records the error and goes on. If
----the job isn't at fault, for example because the network or the store can't be reached, the worker puts it back and pauses for a minute.
+---the reason isn't the job's fault (for example, the network or the store can't be reached), the worker puts the job back into the queue
+---and pauses for a minute.
 ---@param given omni.WorkOptions
 ---@return true|nil
 ---@return omni.Error|nil  the worker can't start, or, with `once`, why it put its job back

@@ -64,7 +64,7 @@ local function without_unknown(self, fields, known, scene, model)
   return rest
 end
 
----Returns those defaults that are fields of a scene's model, as far as omni knows.
+---Returns those defaults that apply to a scene: the ones whose names are fields of the scene's model, as far as omni knows its fields.
 ---@param scene omni.Scene
 ---@param model string
 ---@return table defaults

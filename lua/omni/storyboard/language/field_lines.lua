@@ -98,8 +98,8 @@ local function find_board(text)
 end
 
 ---Returns a function that finds the line of a board's field, such as "cut", "cut.transition", "defaults.style" or "references.keeper". A
----number in the name stands for an item, as in "cut.2". If the board has no such field, the function returns the line of the enclosing
----table.
+---number in the name is an item's position: "cut.2" is the second item of `cut`. If the board has no such field, the function returns the
+---line of the enclosing table.
 ---@param text string  the content of the board's file
 ---@return fun(field?: string): integer|nil
 local function of(text)
