@@ -75,7 +75,7 @@ local function program(s, address, id)
   local directory = env.directory()
   local file = env.write(directory:file "program.lua", PROGRAM)
   seen.fiber = omni.background(function()
-    omni.process({ "lua5.4", file, s.sandbox.url, s.sandbox.key, address, id }, { on_output = function(text)
+    omni.process({ env.lua, file, s.sandbox.url, s.sandbox.key, address, id }, { on_output = function(text)
       for line in text:gmatch "[^\n]+" do
         seen.pid = seen.pid or line:match "^pid (%d+)"
         if line == "query" then seen.queries = seen.queries + 1 end

@@ -66,7 +66,7 @@ if backend.name == "PostgreSQL" then
     open(function(s, one, other, watch, events, name)
       local tasks = { submit(one), submit(one) }
       for i, task in ipairs(tasks) do
-        omni.spawn(function() assert(task:await()) end)
+        omni.spawn(function() task:await() end) -- until the client is closed
         become(function() return backend.sql(name, "SELECT waiter IS NOT NULL FROM submit WHERE id = " .. i) == "t" end)
       end
       local fiber <close> = watch() -- luacheck: ignore 211

@@ -52,7 +52,7 @@ local function take_failure(self)
   local failure = table.remove(self.failures, 1)
   if failure or not self.failed then return failure end
   for worker in pairs(self.workers) do
-    if worker.ended then
+    if worker:done() then
       self.workers[worker] = nil
       if worker.failure.code ~= "cancelled" then return worker.failure end
     end
