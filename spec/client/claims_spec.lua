@@ -151,10 +151,10 @@ describe("a task that two programs await", function()
   end)
 
   it("is queried by both while the ledger can't be used", function()
-    open(function(s, address, one, count, task)
-      await_claimed(address, task, count)
+    open(function(s, address, _, count, task)
+      local mine = await_claimed(address, task, count)
       local other <close>, theirs = counting(s, address)
-      await(other:task(task.id))
+      local fiber = await(other:task(task.id))
       become(function() return other.ledger_watch.claims.others[task.id] end)
       local ledger = other:ledger()
       local ask = ledger.ask
@@ -167,7 +167,8 @@ describe("a task that two programs await", function()
       local before = count.queries
       become(function() return count.queries > before end)
       s.sandbox:advance(2000)
-      assert(one)
+      assert.equal("success", mine:join().status)
+      assert.equal("success", fiber:join().status)
     end)
   end)
 
