@@ -23,7 +23,7 @@ local function needed(made, name)
   local list = {}
   for _, option in ipairs(made._commands[1]._options) do
     if option._mincount > 0 and option._aliases[1] ~= name then
-      table.move({ option._aliases[1], option._choices and option._choices[1] or "x" }, 1, 2, #list + 1, list)
+      table.move({ option._aliases[1], option._choices and option._choices[1] or "1" }, 1, 2, #list + 1, list)
     end
   end
   for _, argument in ipairs(made._commands[1]._arguments) do
