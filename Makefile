@@ -285,6 +285,7 @@ lint:
 
 ## make check: runs everything that CI runs, and chaos for five minutes (CHAOS_SECONDS)
 check: lint test fuzz
+	@OMNI=build/omni LUA_CPATH="build/lib/?.so;;" LUA_PATH="lua/?.lua;lua/?/init.lua;spec/?.lua;;" $(LUA) spec/helper/busted.lua spec/chaos/rounds.lua
 	@$(MAKE) --no-print-directory chaos SECONDS=$(CHAOS_SECONDS)
 CHAOS_SECONDS ?= 300
 
