@@ -162,7 +162,7 @@ static bool migrate(database *d, request *r) {
 static bool check_database(database *d, request *r) {
   PGresult *result = NULL;
   if (PQserverVersion(d->connection) < OLDEST_SERVER) return cannot_open(d, r, "the server is older than PostgreSQL 14");
-  // A pooler reports a process number of its own.
+  // A pooler reports another process number than the server's.
   if (!execute(d, r, &result, "SELECT pg_backend_pid()")) return false;
   d->is_pooled = atoi(PQgetvalue(result, 0, 0)) != PQbackendPID(d->connection);
   PQclear(result);

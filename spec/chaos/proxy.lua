@@ -9,8 +9,8 @@ local wire = require "helper.wire"
 --   wait      seconds before the request is passed on
 --   piece     bytes that are passed on at a time, with a pause after each piece
 --   ends      how the connection ends ("close" or "reset"), and where: before the "request" or the "answer" is passed on, or "in answer"
---   repeats   the proxy sends a GET a second time, on a connection of its own
---   lengthen  added to the Content-Length of answers; a clip's isn't shortened, as nobody could notice that
+--   repeats   the proxy sends a GET request a second time, on another connection
+--   lengthen  the number added to a response's Content-Length. The proxy never shortens a clip's, since omni doesn't notice that
 --   echoes    answers of the API are passed on twice
 local treatments <const> = {
   { 24, "passed on" },

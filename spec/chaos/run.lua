@@ -33,7 +33,7 @@ local MOST_STARTS <const> = 60 -- of a program, in a round
 local FILM_EVERY <const> = 3  -- rounds; a film takes most of a round's time
 local FAKETIME <const> = env.lines("ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null; true")[1]
 
--- Each task has a clip of its own: the built-in one, and a box with the prompt that players ignore.
+-- Gives each task a different clip: the built-in clip, and after it a box with the prompt, which players ignore.
 local clip <const> = require("omni.sandbox.built_in_media").bytes "mp4"
 function drawing.clip(spec, path)
   local text = spec.prompt .. (" "):rep(40000)
@@ -108,7 +108,8 @@ local function is_done(machine, code)
   return fine and states.later == 0
 end
 
--- Starts a program again and again, until it is done, needs a person (4) twice in a row, or ends by itself after all disturbances.
+-- Restarts a program each time it ends, until it succeeds, exits twice in a row with 4 (a person must decide), or ends by itself after all
+-- disturbances.
 local function work(round, machine)
   local before
   for _ = 1, MOST_STARTS do

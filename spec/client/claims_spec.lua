@@ -39,7 +39,7 @@ local function waiter(address, task_id)
   return postgresql.sql(address, ("SELECT waiter FROM omni.submit WHERE task_id = '%s'"):format(task_id))
 end
 
--- Opens a sandbox whose tasks run until it is told to end them, a client, and a task of this client.
+-- Opens a sandbox, a client, and a task of this client. The task runs until the sandbox is told to end it.
 local function open(body)
   studio.open({ seconds = 1000 }, function(s)
     local address = postgresql.database()

@@ -42,7 +42,7 @@ local function claim(self)
   end
 end
 
--- Runs `claim` in a fiber of its own, so that any number of fibers can wait for it.
+-- Runs `claim` in a separate fiber, so that any number of fibers can wait for it.
 local function claim_once(self)
   if not self.fiber or self.fiber:done() then self.fiber = loop.background(claim, self) end
   self.fiber:join()

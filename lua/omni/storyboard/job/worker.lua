@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A worker takes jobs from the ledger, one after another, and runs each in a folder of its own. What a job may cost, and that no scene is
--- paid twice, doesn't depend on workers: all runs of a job have the same board and the same budget in the ledger.
+-- A worker takes jobs from the ledger, one after another, and runs each job in a separate folder. The ledger, not the worker, limits what a
+-- job costs and prevents a scene from being paid for twice: all runs of a job have the same board key and the same budget in the ledger.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -36,7 +36,7 @@ local Worker_mt = { __name = "omni.worker", __index = Worker_methods }
 ---then returns.
 function Worker_methods:stop()
   self.stopped = true
-  -- in a fiber of its own, since a fiber of the run may call this function, and a run can't interrupt the current fiber
+  -- in a separate fiber, since one of the run's fibers may call this function, and a run can't interrupt the current fiber
   if self.run then loop.background(self.run.interrupt, self.run) end
   if self.idle and not self.idle:done() then self.idle:cancel() end
 end
