@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Finds a board's output folder and its ledger, by the same rules for every command.
+-- Finds a board's output folder and the ledger to use. All commands share these rules.
 
 local board_files = {}
 
@@ -23,8 +23,8 @@ function board_files.is_rehearsal(given)
   return keys ~= nil and #keys > 0 and credentials.is_sandbox_key(keys[1].key)
 end
 
----Returns the ledger's path or address. `--ledger` has priority; without it, a rehearsal uses `ledger.db` in the board's output folder, and
----every other command uses the user's ledger.
+---Returns the ledger's path or address. `--ledger` takes precedence; without it, a rehearsal uses `ledger.db` in the board's output folder,
+---and every other command uses the user's ledger.
 ---@param given { ledger?: string, board?: string, out?: string, sandbox?: boolean }
 ---@return string|nil path
 ---@return omni.Error|nil err  code "ledger_failed": no folder for the ledger is known

@@ -78,11 +78,11 @@ function Opened_methods:plan_options(more)
   return all
 end
 
----Looks up how long a plan's scenes usually take, so that the views can show it. Waits.
+---Looks up how long a plan's scenes usually take, so that the views can show these durations. Waits.
 ---@param plan omni.Plan
 function Opened_methods:look_up_times(plan) self.usual = require("omni.cli.typical_time").of_plan(plan) end
 
----Returns the options for the views that print a plan and a run.
+---Returns the options for the views that show a plan and a run's progress.
 ---@param fd? 1|2  the output: 1: stdout (the default), 2: stderr
 ---@return table
 function Opened_methods:view_options(fd)
@@ -116,7 +116,7 @@ function board_options.refuse(problem)
   return message.exit(2, problem)
 end
 
--- Loads the board. Returns nothing if interrupted by Ctrl-C.
+-- Loads the board. Returns nothing if the user presses Ctrl-C.
 local function load_board(given, client)
   local board, problem
   local code = signals.run(function()
@@ -128,8 +128,8 @@ local function load_board(given, client)
   if code and not (problem and problem.code == "cancelled") then return board, problem end
 end
 
--- Returns an object that shows a command's waits. The command's progress view shows the waits; without a progress view, they are drawn on a
--- terminal or else printed to stderr.
+-- Returns an object that shows what a command is waiting for. The command's progress view shows these waits; without a progress view, omni
+-- draws them on the terminal or prints them to stderr.
 local function waits_of(opened)
   return require("omni.cli.view.waits").new {
     now = require("omni.core").now,
@@ -163,13 +163,13 @@ local function open_all(opened, create_ledger)
     on_event = message.client_hook(function(warning) table.insert(opened.warnings, warning) end, opened.waits),
   }
   if given.trust then require("omni.cli.module_path").allow(given.board) end
-  opened.board, problem = load_board(given, opened.client) -- a board error takes priority over a client error
+  opened.board, problem = load_board(given, opened.client) -- a board error takes precedence over a client error
   if not (opened.board or problem) then return 130, "interrupted: nothing was submitted" end
   problem = problem or no_client
   if problem then return 2, problem end
 end
 
----Opens everything that the options name, or prints an error.
+---Opens everything that the options specify, or prints an error.
 ---@param given table
 ---@param create_ledger boolean  false: if there is no ledger, uses a temporary one, since the command only plans
 ---@return omni.cli.Opened|nil  the caller must close it

@@ -4,7 +4,7 @@
 
 local parser = require "omni.cli.parser"
 
--- The placeholder names in the help texts that stand for paths.
+-- The names that stand for paths in the help texts.
 local paths <const> = {
   { "DIR", ":directories" }, { "FILE", ":files" }, { "PATH", ":files" }, { "BOARD", ":files" }, { "SCRIPT", ":files" },
 }
@@ -83,7 +83,7 @@ local function option_values(command, name)
   return {}
 end
 
--- Reads all words except the last one. Returns the command, its arguments so far, and whether only arguments may follow. If an option still
+-- Reads all words except the last one. Returns the command, its arguments so far, and whether only arguments can follow. If an option still
 -- needs a value, also returns the description of that value and the option's name.
 local function read(words, commands)
   local by_name = {}

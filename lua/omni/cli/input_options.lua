@@ -10,7 +10,7 @@ local options = require "omni.cli.options"
 
 local input_options = {}
 
-local most_bytes <const> = 1024 * 1024 -- maximum size of the JSON file; a prompt has at most 20,000 characters
+local most_bytes <const> = 1024 * 1024 -- maximum size of the JSON file in bytes
 
 ---Adds the options that describe the input.
 ---@param parser table  argparse's

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Explains why a model refuses an input from the command line, in terms of the options rather than the input's fields. If the model takes
--- the file from --image or --video in a field with another name, finds that field in the model's schema.
+-- Explains why a model refuses an input from the command line, in terms of the command's options rather than the input's fields. If the
+-- model's field for the file isn't `img_urls` (for --image) or `video_list` (for --video), finds the field in the model's schema.
 
 local quote = require("omni.storyboard.next_command").quote
 
@@ -51,7 +51,8 @@ local function set_option(name, property, value)
   return "--set " .. quote(("%s=%s"):format(name, is_list and "[" .. text .. "]" or text))
 end
 
--- If the model takes an option's file in a field with another name, makes the error say so. Returns whether it did.
+-- If the model doesn't have the field that --image or --video sets, rewrites the error, which then names the model's own field. Returns
+-- whether the error was rewritten.
 local function explain_media(called, model, problem)
   local schema
   for _, kind in ipairs(media) do

@@ -20,7 +20,7 @@ local function keep(task)
   sweep_at = math.max(64, 2 * count)
 end
 
--- Represents a submit in progress. The object is closed even if the submit's fiber fails or is cancelled.
+-- Represents a submit in progress. This object is closed even if the submit's fiber fails or is cancelled.
 local Running_mt = {
   __close = function(entry)
     running[entry.stop] = nil

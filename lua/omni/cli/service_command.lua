@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Contains the code that all commands that call the service share: options, the client, output as text or JSON, and exit codes.
+-- Contains the code shared by all commands that call the service: options, the client, output as text or JSON, and exit codes.
 --
--- All these commands show why they are waiting (view/waits.lua). Otherwise, the commands would be silent for two minutes if the service
--- couldn't be reached.
+-- Every command that calls the service shows why it is waiting (view/waits.lua). Otherwise, a command would print nothing for two minutes
+-- if the service couldn't be reached.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -90,14 +90,14 @@ end
 function Call_methods:price(model, input)
   self.line:draw("asking what it costs ...")
   local price, problem = self.client:estimate(input, { model = model })
-  if price and not price.balance then price.balance = self.client:balance() end -- older services return no balance here
+  if price and not price.balance then price.balance = self.client:balance() end -- older services don't return the balance with an estimate
   if price and price.affordable == nil and price.balance then price.affordable = price.credits <= price.balance end
   self.line:clear()
   if problem and problem.code == "invalid_input" then require "omni.cli.input_problem"(self, model, problem) end
   return price, problem
 end
 
----Uploads a file, and shows the result. During the upload, shows the progress as a wait.
+---Uploads a file, and shows the result. During the upload, shows the upload's progress.
 ---@param path string
 ---@param content_type? string
 ---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean }|nil
@@ -114,7 +114,7 @@ end
 
 -- --- opening
 
--- Returns an object that shows a command's waits: as events with --json, otherwise drawn on a terminal or printed to stderr.
+-- Returns an object that shows what a command is waiting for: as events with --json, otherwise drawn on a terminal or printed to stderr.
 local function waits_of(called)
   return require("omni.cli.view.waits").new {
     now = require("omni.core").now, slow = called:draws() and 0 or nil,

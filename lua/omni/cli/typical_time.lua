@@ -2,7 +2,7 @@
 -- Looks up in the ledger how long tasks usually take. Views show this time next to the elapsed time, together with the number of tasks that
 -- it is based on.
 
-local FEWEST <const> = 3 -- minimum number of finished tasks from which to derive a usual time
+local FEWEST <const> = 3 -- minimum number of finished tasks needed to estimate a typical time
 
 local typical_time = {}
 
@@ -14,7 +14,7 @@ end
 ---@field seconds number  the median duration
 ---@field tasks integer   number of tasks that the median is based on: the latest ones, at most 100
 
----Returns how long successful tasks with this model, duration and resolution usually took. Returns nil if the ledger has fewer than three
+---Returns how long successful tasks with this model, duration and resolution usually take. Returns nil if the ledger has fewer than three
 ---such tasks. Waits for the ledger.
 ---@param ledger omni.Ledger
 ---@param model string

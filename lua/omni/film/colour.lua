@@ -8,7 +8,7 @@ local transfers = { bt709 = true, smpte170m = true, ["iec61966-2-1"] = true, ["b
   smpte2084 = true, ["arib-std-b67"] = true }
 local transparent = { "^yuva", "^gbrap", "^rgba", "^bgra", "^argb", "^abgr", "^ya%d", "^pal8" }
 
-local WHITE <const> = 203 -- luminance of HDR reference white in cd/m² (ITU-R BT.2408); it becomes a little less than SDR white
+local WHITE <const> = 203 -- luminance of HDR reference white in cd/m² (ITU-R BT.2408); converted, it is slightly darker than SDR white
 
 local colour = {}
 
@@ -38,7 +38,7 @@ local function named_matrix(video)
   return (matrix == "" or matrix == "unknown") and math.min(video.width, video.height) >= 720 and "bt709" or "auto"
 end
 
--- Returns a filter that tells zscale a picture's colour properties, since zscale doesn't convert unspecified colours.
+-- Returns a filter that specifies a picture's colour properties for zscale, which doesn't convert unspecified colours.
 local function named(video)
   local range, matrix, transfer, primaries = names(video)
   return ("setparams=range=%s:colorspace=%s:color_trc=%s:color_primaries=%s"):format(range == "pc" and "pc" or "tv",

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Decides whether clips can be joined without re-encoding. If they can't, chooses the shape (size and frame rate) to which all clips are
--- converted.
+-- Decides whether clips can be joined without re-encoding. If re-encoding is necessary, chooses the shape (size and frame rate) to which
+-- all clips are converted.
 
 -- The codecs and pixel formats that common players accept in an MP4 file, with each codec's tag. Apple's players need the tag hvc1.
 local plain <const>, deep <const> = { yuv420p = true, yuvj420p = true }, { yuv420p = true, yuvj420p = true, yuv420p10le = true }
@@ -55,7 +55,7 @@ function shape.pictures_agree(found)
   return true
 end
 
----Returns the codec's tag for a film whose clips are joined without re-encoding.
+---Returns the codec tag for a film whose clips are joined without re-encoding.
 ---@param video omni.film.Video
 ---@return string
 function shape.tag(video) return copied_pictures[video.codec].tag end
@@ -77,7 +77,7 @@ function shape.sounds_agree(found)
   return true
 end
 
--- Returns the most common value, weighted by the clips' lengths. On a tie, returns the earlier value.
+-- Returns the most common value, weighted by the clips' lengths. On a tie, returns the value that occurs first.
 local function most(found, value_of)
   local sums, best = {}, nil
   for _, clip in ipairs(found) do

@@ -20,7 +20,7 @@ local transitions = require "omni.film.transitions"
 
 local MAX_CLIPS <const> = 10000
 local probes_at_once <const>, encoders_at_once <const> = 4, 2
-local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- cost of one second of output, relative to encoding one second of picture
+local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- cost of one second of output, relative to encoding one second of video
 
 -- --- errors
 
@@ -109,7 +109,7 @@ local function decode_sounds(job, i)
   return fine, failure or not fine and blame(job, group.first, group.last, said) or nil
 end
 
--- Writes the lists of the files to join: one for the pictures, and one for the sounds if they come from other files.
+-- Writes the lists of files to join: one for the video and, if the sound comes from separate files, another one for the sound.
 local function lists(job)
   local plan, pictures, sounds = job.plan, {}, {}
   for i, clip in ipairs(job.clips) do pictures[i] = plan.copied and clip.path or job.work:piece(i) end

@@ -43,7 +43,7 @@ function tool.picture(path)
 end
 
 ---Returns the arguments with which ffmpeg's concat demuxer opens a list of files. Keeps the timestamps, since a sound's first packet can
----have a time before 0.
+---have a timestamp below 0.
 ---@param path string
 ---@param offset? number  seconds to add to all times
 ---@return string[]

@@ -9,8 +9,8 @@ local options = require "omni.options"
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
--- The properties that ffprobe reports. These properties determine whether clips can be joined without re-encoding, and how to convert them
--- if not.
+-- The properties that omni requests from ffprobe. These properties determine whether clips can be joined without re-encoding, and how to
+-- convert them if not.
 local entries = "format=duration,start_time:stream=index,codec_type,codec_name,codec_tag_string,profile,level,width,height,"
   .. "sample_aspect_ratio,pix_fmt,avg_frame_rate,r_frame_rate,time_base,has_b_frames,field_order,"
   .. "color_range,color_space,color_transfer,color_primaries,sample_rate,channels,channel_layout,start_time,duration,nb_frames,"

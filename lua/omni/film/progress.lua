@@ -22,7 +22,7 @@ end
 ---@param on_progress fun(fraction: number)
 ---@return fun(weight: number): fun(fraction: number)  call it once for each run; the run reports its fraction to the result
 local function meter(total, on_progress)
-  local done, under_way = 0, {} -- the total weight of the runs that have ended; the progress of each other run
+  local done, under_way = 0, {} -- the total weight of the runs that have ended; the progress of each run that hasn't ended
   return function(weight)
     local run = {}
     return function(fraction)

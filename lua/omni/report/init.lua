@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Writes report.html: a run's results in a single file, which works offline. In a browser without scripts, the report shows times in UTC.
+-- Writes report.html, a single file that shows a run's results and works offline. In a browser without scripts, the report shows times in
+-- UTC.
 
 local core = require "omni.core"
 local embedded_images = require "omni.report.embedded_images"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Builds the report's page: the head, the film, the figures, the problems, and the sections that other modules build.
+-- Builds the report's page: the head, the film, the key figures, the problems, and the sections that other modules build.
 
 local html = require "omni.report.html"
 local scene_name = require "omni.report.scene_name"

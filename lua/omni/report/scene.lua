@@ -10,7 +10,7 @@ local h, time = html.tag, times_of.time
 -- number of players that load their clip's metadata immediately; later players load it when the user starts them
 local eager_players <const> = 6
 local max_reference <const> = 200 * 1024 -- maximum size of an embedded reference in bytes; many scenes can use the same reference
-local long_prompt <const> = 1200 -- in bytes; the report collapses longer prompts
+local long_prompt <const> = 1200 -- maximum length, in bytes, of a prompt that the report doesn't collapse
 
 -- The HTML element for each kind of media file, by the file's extension.
 local elements = {}

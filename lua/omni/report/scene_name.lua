@@ -7,10 +7,10 @@ local html = require "omni.report.html"
 
 local h = html.tag
 
-local short <const> = 20 -- in columns; a name that isn't longer is shown whole
+local short <const> = 20 -- maximum number of columns for a name that is always shown in full
 local tail <const> = 12  -- number of columns at a name's end that are always shown
 
--- Returns the position at which a name's always visible end begins. Never separates a letter from its accents or joiners.
+-- Returns the position of the part at a name's end that always stays visible. Never separates a letter from its accents or joiners.
 local function end_of(text)
   local total, used, at = core.columns(text), 0, 1
   local joined = false

@@ -77,7 +77,7 @@ end
 ---@return table
 local function zone(at) return h.span { data_zone = stamp(at), "UTC" } end
 
----Returns a sentence about the page's times.
+---Returns a sentence about the time zone of the page's times.
 ---@param at number  Unix seconds
 ---@return table
 local function sentence(at) return h.span { data_zone_name = stamp(at), "Times are in UTC." } end

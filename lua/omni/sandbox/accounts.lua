@@ -36,7 +36,7 @@ local function wrong_in(wanted, name)
   if wanted.rate and not (is_amount(wanted.rate) and wanted.rate > 0) then return name("rate") .. " must be more than 0" end
 end
 
--- Reads one item of the `keys` option. The item is a maximum number of tasks in flight, or a table.
+-- Reads one item of the `keys` option. The item is a limit on tasks in flight, or a table.
 local function one_of(item, number, usual)
   if math.type(item) == "integer" then item = { in_flight = item } end
   if type(item) ~= "table" then

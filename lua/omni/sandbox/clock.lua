@@ -79,7 +79,7 @@ function Clock_methods:park(at)
   if self.agenda then insert(self.agenda, entry) end
   set_busy(self, fiber, -1)
   loop.park(at and math.max(0, at - self:now()))
-  if self.parked[fiber] ~= entry then return end -- `wake` has removed the entry already
+  if self.parked[fiber] ~= entry then return end -- `wake` has already removed the entry
   self.parked[fiber] = nil
   set_busy(self, fiber, 1)
 end

@@ -38,7 +38,7 @@ local function first_font()
   end
 end
 
-local MAX_HELP <const> = 8 * 1024 * 1024 -- maximum number of bytes of ffmpeg's help that omni reads; ffmpeg 5.1 prints one MiB
+local MAX_HELP <const> = 8 * 1024 * 1024 -- maximum number of bytes of ffmpeg's help that omni reads; ffmpeg 5.1 prints about 1 MiB
 
 -- Finds out which filters and encoders ffmpeg has. Reads their names from ffmpeg's full help, so that ffmpeg starts only once, since
 -- starting ffmpeg takes longer than drawing a clip.

@@ -131,7 +131,7 @@ local Faults_methods = {}
 local Faults_mt = { __name = "omni.sandbox.faults", __index = Faults_methods }
 
 ---Returns the faults that apply to the current event, in the order of their specs. The sandbox calls `strike` once for each request, once
----for each task, and once for the callbacks of each task.
+---for each task, and once for each task's callbacks.
 ---@param kind string  the kind of a request (`kinds`), "task" or "callback"
 ---@param context { prompt?: string, method?: string, range?: string, key?: integer }  key: the number of the key, counting from 1
 ---@return table[]

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Serves the sandbox's files: its tasks' clips, and uploaded files. Finds a file by its URL's path, and serves either the whole file or the
--- requested range (RFC 9110: Range, If-Range, ETag, Last-Modified).
+-- Serves the sandbox's files: its tasks' clips, and uploaded files. Finds a file by the path in its URL, and serves either the whole file
+-- or the requested range (RFC 9110: Range, If-Range, ETag, Last-Modified).
 
 local http_date = require("omni.sandbox.response").http_date
 local messages = require "omni.models.schema.messages"
@@ -99,7 +99,7 @@ end
 -- Returns the offset and the length of the range that a Range header requests. Returns nil if the whole file must be served, and false if
 -- the range lies outside the file.
 local function part(range, size)
-  local first, last = range:match "^bytes=(%d*)%-(%d*)$" -- for several ranges, HTTP allows the server to respond with the whole file
+  local first, last = range:match "^bytes=(%d*)%-(%d*)$" -- for several ranges, HTTP allows the server to send the whole file
   if not first or first == "" and last == "" then return nil end
   if first == "" then
     local length = math.min(tonumber(last), size) -- the last bytes

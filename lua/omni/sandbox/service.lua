@@ -84,7 +84,7 @@ local routes = {
   ["/sandbox/callbacks"] = { kind = "callbacks", method = "GET", run = callbacks },
 }
 
--- Endpoints whose path contains a variable name, such as the name of a file or of a model.
+-- The endpoints whose paths contain a variable part, such as a file's or a model's name.
 local named_routes = {
   { path = "^/upload/([^/]+)$", kind = "upload", method = "PUT", run = upload },
   { path = "^" .. job .. "Models/(.+)$", kind = "models", method = "GET", key = true, run = catalogue_endpoints.model },

@@ -80,7 +80,7 @@ local function objection(service, account, wanted)
       json.text(wanted.credits), json.text(account.balance)), nil, balance_object { balance = account.balance })
   end
   if account.in_flight and service.accounts:count(account, service.tasks) >= account.in_flight then
-    return response.refuse(500, "Internal Error") -- the real service's message isn't more specific, either
+    return response.refuse(500, "Internal Error") -- the real service's error message is just as unspecific
   end
 end
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Designs the picture of the sandbox's clips: a title card that shows the prompt. Returns a filter graph for ffmpeg, and the graph's texts.
+-- Designs the picture in the sandbox's clips: a title card that shows the prompt. Returns a filter graph for ffmpeg, and the graph's texts.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
@@ -9,7 +9,7 @@ local shorter_sides = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"
 
 -- The widths of DejaVu Sans characters from space to tilde, rounded up: "a" stands for 1/20 of the font size, "b" for 2/20, and so on
 local advances = "gijqmtpfhhjqghggmmmmmmmmmmggqqqktnnnpmlppffnlropmpnmmontnmnhghqjjmmkmmhmmfflftmmmmikhmlqllkmgmq"
-local other = 0.72 -- width of one text column in any other script, as a fraction of the font size
+local other = 0.72 -- width of a column of non-ASCII text, as a fraction of the font size
 
 -- --- line breaks
 

@@ -23,7 +23,7 @@ end
 -- Returns the stem of a path: "media/dusk-1a2b3c4d.mp4" → "media/dusk-1a2b3c4d".
 local function stem(path) return (path:gsub("%.%w+$", "")) end
 
--- Returns the paths of the files that the board uses, and the stems of its clips.
+-- Returns the paths of the files that the board uses, and its clips' paths without extensions.
 local function in_use(plan)
   local folder = plan.directory
   local used = { paths = { [folder .. "/report.html"] = true }, stems = {} }
@@ -48,7 +48,8 @@ local function find(opened, plan)
   end
   local function add(row, why, paid)
     local info = not used.paths[row.path] and not seen[row.path] and core.stat(row.path)
-    if not info or info.kind ~= "file" or plan.ledger:digest(row.path) ~= row.sha256 then return end -- changed since a run wrote the file
+    -- ignores a file that has changed since a run wrote it
+    if not info or info.kind ~= "file" or plan.ledger:digest(row.path) ~= row.sha256 then return end
     seen[row.path] = true
     found[#found + 1] = { path = row.path, size = info.size, why = why, paid = paid }
   end

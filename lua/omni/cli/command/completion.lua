@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni completion SHELL`: prints a script with which a shell completes omni's command line. The generated script gets its completions from
--- `omni __complete` (cli/completion_words.lua).
+-- `omni completion SHELL`: prints a script that lets a shell complete omni's commands and options. The generated script gets its
+-- completions from `omni __complete` (cli/completion_words.lua).
 
 local command = { summary = "Print the completion script for a shell: bash, zsh or fish." }
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni doctor`: checks everything that omni needs, prints a line for each finding, and says what to do about problems. Spends nothing.
+-- `omni doctor`: checks everything that omni needs, prints a line for each finding, and suggests a remedy for each problem. Spends nothing.
 
 local options = require "omni.cli.options"
 

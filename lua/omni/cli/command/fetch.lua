@@ -59,15 +59,16 @@ end
 
 -- --- one file
 
--- Downloads a file to a new path, and shows the progress among the current waits.
+-- Downloads a file to a path at which no file exists yet. If a file has appeared at this path in the meantime, renames that file instead of
+-- replacing it.
 local function download(called, task, index, path)
   local saved, problem = task:save(path, { index = index, any = called.given.any, aside = true })
   return saved, not saved and problem or nil
 end
 
--- Downloads a file to a temporary path and then gives it its name. This function is used if the name is taken, or if the extension depends
--- on the content. If a file with this name and the same content exists, discards the download. If a file with this name has different
--- content, adds a number to the new file's name.
+-- Downloads a file to a temporary path, and then renames it to its final name. Use this function if the final name is already taken, or if
+-- the extension depends on the file's content. If a file with this name and the same content exists, discards the download. If a file with
+-- this name has different content, adds a number to the new file's name.
 local function download_and_name(called, task, index, stem, extension, row)
   local core = require "omni.core"
   local temporary = free_path(stem, ".new")
@@ -84,7 +85,7 @@ local function download_and_name(called, task, index, stem, extension, row)
   return path, nil, not exists
 end
 
--- Fetches one file. On success, returns the file's path, nil, and whether the file was downloaded now. On failure, returns nil and an
+-- Fetches one file. On success, returns the file's path, nil, and whether this call downloaded the file. On failure, returns nil and an
 -- error.
 local function fetch_one(called, task, index, stem, known, row)
   local core = require "omni.core"
@@ -101,7 +102,8 @@ end
 
 -- --- all files of a task
 
--- Returns a table from file number to what the ledger records about that file of the task. Also returns the id of the task's ledger row.
+-- Returns a table that maps the number of each of the task's files to the ledger's record of that file. Also returns the id of the task's
+-- ledger row.
 local function known_files(client, task)
   local ledger, known = client:existing_ledger(), {}
   local row = ledger and ledger:row("by_task", { service = client.service, task_id = task.id })
@@ -128,7 +130,7 @@ local function fetch(called, task, folder)
   return true
 end
 
----Waits until a task has ended. With `--out`, also downloads its files.
+---Waits until a task has ended. With `--out`, also downloads the task's files.
 ---@param called omni.cli.Call
 ---@param task omni.Task
 ---@return integer exit code

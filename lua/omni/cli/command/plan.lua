@@ -10,7 +10,7 @@ function command.define(parser)
   parser:flag("--json", "Print the plan as one line of JSON on stdout.")
 end
 
--- Returns the exit code that a run of this plan would return if it ended before the first submit.
+-- Returns the exit code that a run of this plan would have if it ended before the first submit.
 local function exit_code(plan, refusal)
   for _, entry in ipairs(plan.scenes) do
     if entry.selected and entry.action == "unknown" then return 4 end

@@ -10,8 +10,8 @@ function command.define(parser)
   service_command.define(parser)
 end
 
--- Returns the task object from the response, in which [] and {} stay distinct. Removes the callback URL's path, because anybody who knows
--- this secret path could send callbacks.
+-- Returns the task object from the response, with empty arrays ([]) and empty objects ({}) kept distinct. Removes the callback URL's path,
+-- because anybody who knows this secret path could send callbacks.
 local function raw_task(task)
   local raw = require("omni.json").decode(require("omni.text_encoding").unmarked(task.answer)).data
   local param = type(raw.param) == "table" and raw.param or {}

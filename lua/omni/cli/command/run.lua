@@ -64,7 +64,7 @@ local function show_plan(opened, plan)
   view.write(asks and io.stderr or io.stdout, plan, view_options)
 end
 
--- Prints the plan, and asks for consent if necessary. Returns the values that the `on_plan` hook returns.
+-- Prints the plan, and asks for consent if necessary. Returns the values that the `on_plan` hook must return.
 local function review(opened, plan, problem)
   opened.line:clear()
   warn_of_needless_resubmits(opened, plan)
@@ -93,7 +93,7 @@ local function open_progress(opened, plan)
   return progress, clock
 end
 
--- Handles a run's event. If the run itself begins or ends a wait, it reports this as an event, too.
+-- Handles a run's event. A run also reports the beginning and the end of its own waits as events.
 local function take(opened, event)
   local waits, own = opened.waits, opened.own_waits
   if event.event == "wait" then

@@ -29,7 +29,7 @@ function command.define(parser)
   sandbox_options.define(parser)
 end
 
--- Returns shell commands that set the environment variables with which a client uses this sandbox.
+-- Returns shell commands that set environment variables, so that a client uses this sandbox.
 local function exports_of(sandbox, given)
   local lines = { "export CRUN_BASE_URL=" .. sandbox.url }
   if given.keys then

@@ -36,7 +36,7 @@ local function show_price(called, model, price, problem)
 end
 
 -- Uploads the input's files before the submit, so that the user sees the progress and can press Ctrl-C. The submit then uses these uploads.
--- If the service no longer has one of them, the submit uploads that file again.
+-- If the service no longer has one of these files, the submit uploads it again.
 local function upload_files(called, input)
   local seen = {}
   for file in require("omni.client.placeholder").each(input) do
@@ -88,8 +88,8 @@ local function submit(called, model, input, estimate, on_interrupt)
   return task, problem, stop.requested
 end
 
--- Performs all steps up to the moment when the service accepts the submit. Returns the task, or nil and the exit code. Returns a single nil
--- if the command was interrupted before it sent the submit.
+-- Performs all steps until the service accepts the submit. Returns the task, or nil and the exit code. Returns a single nil if the command
+-- was interrupted before it sent the submit.
 local function make_task(called, model, input, on_interrupt)
   local given = called.given
   if (given.tag or given.idempotency_key) and not called.client.ledger_path then
@@ -105,7 +105,7 @@ local function make_task(called, model, input, on_interrupt)
     budget = given.budget, yes = given.yes, sandbox = called.client.is_sandbox,
     show = function() show_price(called, model, price, problem) end,
   })
-  if signals.interrupted() then return nil end -- interrupted while the question was unanswered
+  if signals.interrupted() then return nil end -- the user pressed Ctrl-C instead of answering the question
   if refused then return nil, fail(called, refused) end
   problem = upload_files(called, input)
   if problem then return nil, fail(called, problem) end

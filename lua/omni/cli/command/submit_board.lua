@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni submit-board BOARD --budget N`: makes a job of a board, which `omni work` runs on any machine. With --out, waits for the film.
+-- `omni submit-board BOARD --budget N`: turns a board into a job, which `omni work` can run on any machine. With --out, waits for the job
+-- and downloads its files.
 
 local options = require "omni.cli.options"
 local message = require "omni.cli.view.message"
@@ -17,7 +18,7 @@ function command.define(parser)
   service_command.define(parser)
 end
 
--- Shows the plan, on stderr, since stdout is for the job's name.
+-- Prints the plan to stderr, since stdout is reserved for the job's name.
 local function show(called, plan, given)
   local view, terminal = require "omni.cli.view.plan", require "omni.cli.view.terminal"
   local shown = {

@@ -23,7 +23,7 @@ end
 
 local state_texts <const> = { waiting = "put back", lost = "cancelled, or taken over by another worker" }
 
--- Returns the line for an event, or nil for events that get none.
+-- Returns the line to print for an event, or nil if the event isn't printed.
 local function line_of(event, sandbox)
   local text = require "omni.cli.view.text"
   if event.event == "job" then
@@ -44,7 +44,7 @@ end
 local function write(called, event)
   if called.given.json then
     local group = (event.event == "job" or event.event == "pause") and "work" or "run"
-    if event.event == "wait" or event.event == "wait_over" then return end -- `called` writes the client's waits
+    if event.event == "wait" or event.event == "wait_over" then return end -- `called` prints these events instead
     return require("omni.cli.view.json_events").write(group, event.event, event)
   end
   local line = line_of(event, called.client.is_sandbox)

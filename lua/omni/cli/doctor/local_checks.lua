@@ -110,7 +110,7 @@ function checks.store(shared, report)
   report("ok", ("the store %s can be written and read"):format(address))
 end
 
--- Returns the output of a program, or nil.
+-- Returns a program's output, or nil.
 local function output_of(...)
   local environment = { LC_ALL = "C" }
   local result = require("omni").process({ ... }, { stdout = "pipe", environment = environment })
@@ -156,7 +156,7 @@ function checks.terminal(_, report)
   if not columns then return report("ok", "stdout isn't a terminal: omni prints a line for each change") end
   local terminal = require "omni.cli.view.terminal"
   local charset = ""
-  for _, name in ipairs { "LANG", "LC_CTYPE", "LC_ALL" } do -- the last of these variables that is set takes priority
+  for _, name in ipairs { "LANG", "LC_CTYPE", "LC_ALL" } do -- the last of these variables that is set takes precedence
     local value = os.getenv(name)
     if value and value ~= "" then charset = value end
   end

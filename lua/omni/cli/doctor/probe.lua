@@ -15,7 +15,7 @@ local path <const> = "/api/v1/client/account/balance"
 ---@field network table        the proxy and certificates in use, from http:network
 ---@field ahead? integer       seconds by which the service's clock is ahead of this machine's
 
--- Waits for the only exchange of the C client `http`.
+-- Waits until the C client `http` has finished its only exchange.
 local function wait(http)
   local fiber = loop.current()
   local driver <close> = pollable.driver(http, function()

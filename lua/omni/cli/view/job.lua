@@ -5,7 +5,7 @@ local text = require "omni.cli.view.text"
 
 local view = {}
 
----Returns the fields of an event with a job, or of a job in a list (json_events.lua).
+---Returns the fields that describe a job in an event or in an event's list of jobs (json_events.lua).
 ---@param job omni.Job
 ---@return table
 function view.event(job)
@@ -26,7 +26,7 @@ function view.line(job)
   return ("%s  %s%s"):format(job.job, job.state, done ~= "" and "  " .. done or "")
 end
 
--- Says where the result is, or why there is none.
+-- Returns a remark: the job's worker, the film's name, or the job's error.
 local function remark(job)
   local parts = {}
   if job.state == "running" then parts[1] = "on " .. (job.worker or "?") end
@@ -35,7 +35,7 @@ local function remark(job)
   return table.concat(parts, "; ")
 end
 
----Returns the lines of a table of jobs.
+---Formats jobs as a table, and returns the table's lines.
 ---@param jobs omni.Job[]
 ---@param options { columns?: integer, paint?: function }
 ---@return string[]

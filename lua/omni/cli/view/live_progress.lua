@@ -5,11 +5,11 @@
 local text = require "omni.cli.view.text"
 
 local STATE <const> = 11  -- width of the longest state, "interrupted", in columns
-local MOST_WAITS <const> = 3 -- lines for waits
+local MOST_WAITS <const> = 3 -- maximum number of lines for waits
 local FEW <const> = 3     -- if there are at most this many reused scenes, each has its own line
 local WIDE <const> = 72   -- with at least this many columns, times are written in full
 local BAR <const> = 20    -- width of the cut's progress bar in columns, if there is room
-local SOON <const> = 0.05 -- for this many seconds after a redraw, events wait for the next tick
+local SOON <const> = 0.05 -- for this many seconds after a redraw, events don't cause another redraw until the next tick
 
 local in_flight = { submitting = true, pending = true, running = true, fetching = true }
 local troubles = { "failed", "refused", "blocked", "unknown", "interrupted" }
@@ -155,7 +155,8 @@ local function draw_all(self)
   if self.cut then lines[#lines + 1] = cut_line(self, width) end
   for _, wait in ipairs(waits) do lines[#lines + 1] = self.paint("waits", text.cut("  " .. wait, width)) end
   table.move(totals, 1, #totals, #lines + 1, lines)
-  -- A drawing taller than the terminal would leave a copy in the scrollback each time. So only the last lines, which matter most, are kept.
+  -- A drawing taller than the terminal would leave a copy in the scrollback each time. Therefore, only the last lines, which matter most,
+  -- are drawn.
   local extra = #lines - math.max(1, (self.rows() or 24) - 1)
   if extra > 0 then lines = table.move(lines, extra + 1, #lines, 1, {}) end
   draw(self, lines, columns)
@@ -175,7 +176,7 @@ function Live_methods:event(event)
   if event.event == "cutting" then
     self.cut = { began = self.cut and self.cut.began or self.now(), fraction = event.fraction }
   elseif event.event == "warning" then
-    return -- the summary shows it
+    return -- the summary shows warnings
   elseif event.scene then
     local scene = self.by_name[event.scene]
     scene.status, scene.credits, scene.estimate = event.event, event.credits, event.estimate or scene.estimate

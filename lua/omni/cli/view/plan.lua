@@ -89,7 +89,7 @@ local function rows_of(plan, options)
       local row = { action = entry.action, name = text.clean(entry.scene), price = price(entry, options.sandbox) }
       row.why = reason_of(plan, entry)
       if entry.action == "expired" then row.ways = next_command.after_loss(options.given, entry.scene, entry.row.id, options.ledger) end
-      if entry.action == "unknown" and not options.fold then -- a run's summary lists these ways instead
+      if entry.action == "unknown" and not options.fold then -- after a run, the summary lists the possible next steps instead
         row.ways = next_command.ways_out(options.given, entry.scene, entry.row.id, options.ledger)
       end
       rows[#rows + 1] = row
@@ -149,7 +149,7 @@ local function sum_lines(plan, options)
   return { first, table.concat(second, "; "), options.usual and typical_time.describe(options.usual) }
 end
 
--- Writes the plan's notices, which aren't errors but which a person should know before the run.
+-- Writes the plan's notices, which aren't errors, but which a person should read before the run.
 local function write_notices(out, plan, columns)
   for _, notice in ipairs(plan.notices or {}) do
     local place = notice.where and notice.where .. ": " or ""

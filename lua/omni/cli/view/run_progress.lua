@@ -19,7 +19,7 @@ local Plain_methods = {}
 local Plain_mt = { __name = "omni.cli.plain", __index = Plain_methods }
 
 -- The lines to print for events other than a scene's new state. Reused scenes get no line, because the plan and the summary show them. The
--- cut gets a single line, when it starts.
+-- cut gets a single line, which is printed when the cut starts.
 local special = {
   reused = function() return nil end,
   cutting = function(event) return event.fraction == 0 and "film: cutting" or nil end,

@@ -8,7 +8,7 @@ local core = require "omni.core"
 local text = require "omni.cli.view.text"
 local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 
-local FEW <const> = 3 -- more than this many reused scenes share a line, as do at least this many scenes with the same reason
+local FEW <const> = 3 -- more reused scenes than this share a line; this many scenes with the same reason, or more, share a line
 
 -- The exit codes (docs/cli.md).
 local exit_codes = { done = 0, failed = 1, misuse = 2, refused = 3, unknown = 4, interrupted = 130 }
@@ -21,7 +21,8 @@ local function count(summary, status)
   return n
 end
 
----Returns a run's exit code. Results that need a person's attention take priority. A blocked scene counts as the scene that blocks it.
+---Returns a run's exit code. Results that need a person's attention take precedence. If the only problem is a blocked scene, the run counts
+---as failed.
 ---@param summary omni.RunSummary
 ---@return integer
 local function exit_code(summary)
@@ -161,8 +162,8 @@ local function write_interrupted(out, summary, options)
   out:write("  ", next_command.continue(options.given), "\n")
 end
 
--- Groups the scenes that weren't submitted for the same reason, if there are at least three. Returns a table from a group's first scene to
--- the group's scenes, and from each of the other scenes in the group to false.
+-- Groups the scenes that weren't submitted for the same reason, if there are at least three. Returns a table that maps a group's first
+-- scene to all scenes in the group, and each of the group's other scenes to false.
 local function group(summary)
   local by_reason, groups = {}, {}
   for _, scene in ipairs(summary.scenes) do

@@ -11,7 +11,7 @@ local typical_time = require "omni.cli.typical_time"
 
 local default_timeout <const> = 1800 -- seconds
 
--- Sets `typical` to the usual duration of tasks of this kind and the number of tasks that it is based on.
+-- Sets `typical` to the usual duration of tasks of this kind, and to the number of tasks on which this duration is based.
 local function look_up_typical_time(client, one)
   local ledger, raw = client:existing_ledger(), one.task.raw
   local input = type(raw) == "table" and type(raw.param) == "table" and raw.param.input

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Finds out what the terminal can do, and asks the user questions on it.
+-- Finds out what the terminal supports, and asks the user questions.
 
 local terminal = {}
 
@@ -11,8 +11,8 @@ function terminal.columns(fd)
   return require("omni.core").terminal(fd or 1)
 end
 
----Returns how long a command waits before it shows why it is waiting. On a terminal this time is shorter, since lines on a terminal are
----erased again.
+---Returns how long a command waits before it shows why it is waiting. This time is shorter on a terminal, where omni can erase the reason
+---again.
 ---@param json? boolean
 ---@param fd? 1|2
 ---@return number seconds

@@ -14,7 +14,7 @@ local shortest <const> = 0.5 -- number of seconds that must pass before a rate i
 local Meter_methods = {}
 local Meter_mt = { __name = "omni.cli.meter", __index = Meter_methods }
 
----Records the progress. If there are fewer bytes than before, the transfer has restarted, so restarts the measurement of the rate.
+---Records the progress. If the number of bytes has decreased, the transfer has restarted, so the rate is measured again from the start.
 ---@param bytes integer
 ---@param total? integer
 function Meter_methods:progress(bytes, total)

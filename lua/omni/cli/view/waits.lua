@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Keeps track of what a command is waiting for, so that a person sees why nothing happens. Examples are a pause that the service requested,
--- a retry, an API key without a free slot, a lock, a response or a callback that hasn't arrived, and a slow transfer. Client events
--- (docs/reference.md, "Fields of a client event") begin and end most waits. The command itself begins and ends all other waits.
+-- Keeps track of what a command is waiting for, so that a person can see why nothing is happening. Examples are a pause that the service
+-- requested, a retry, an API key without a free slot, a lock, a response or a callback that hasn't arrived, and a slow transfer. Most waits
+-- begin and end with a client event (docs/reference.md, "Fields of a client event"). The command itself begins and ends all other waits.
 
 local loop = require "omni.loop"
 local paths = require "omni.file.path"
@@ -9,7 +9,7 @@ local text = require "omni.cli.view.text"
 local transfer = require "omni.cli.view.transfer"
 
 local SLOW <const> = 3     -- seconds after which a request without a response, or a transfer, counts as a wait
-local STALLED <const> = 5  -- a transfer has stalled after this many seconds without a byte, or after `patience` seconds if longer
+local STALLED <const> = 5  -- a transfer has stalled after this many seconds without a byte, or after `patience` seconds if that is longer
 local BRIEF <const> = 1    -- seconds after which a wait for a slot is shown
 local GRACE <const> = 1    -- if a retry fails within this many seconds, the same wait continues
 local WORDY <const> = 70   -- if there are at least this many columns, the text for a transfer contains a verb
@@ -143,7 +143,7 @@ local function show(self, wait)
   if self.on_begin then self.on_begin(wait) end
 end
 
----Begins a wait. Waits of some kinds are shown only after some seconds.
+---Begins a wait. Some kinds of waits are shown only after a few seconds.
 ---@param kind omni.cli.WaitKind
 ---@param wait table  further fields of omni.cli.Wait
 ---@return omni.cli.Wait
