@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One row for each of the service's response codes (docs/service.md, "Codes"). The columns of the macro X are the number, the name,
-// whether a retry may help, whether the service has refused the submit and charged nothing, the meaning, and the hint.
+// One row for each of the service's response codes (docs/service.md, "Codes"). The macro X has these columns: the number, the name, whether
+// a retry may help, whether the service refused the submit and charged nothing, the meaning, and the hint.
 #ifndef OMNI_API_CODES_H
 #define OMNI_API_CODES_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Runs a board in its own process and Lua state, with limits on processor time and memory. The board can't access this process's data, and
-// the child process writes the board's result to a pipe.
+// Runs a board in its own process and Lua state, with limits on processor time and memory. The board can't access the parent process's
+// data. The child process writes the board's result to a pipe.
 //
-// lua/omni/storyboard/language/environment.lua decides what a board can call. This file contains only the parts that must be written in C:
-// creating the Lua state, setting the limits, and opening files for the board.
+// The functions that a board can call are defined in lua/omni/storyboard/language/environment.lua. This file contains only the parts that
+// must be written in C: creating the Lua state, setting the limits, and opening files for the board.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -118,7 +118,8 @@ static int open_board_file(lua_State *L) {
 
 // --- the child
 
-// Runs in protected mode. Calls the board's code with `open` and the argument, and writes the returned bytes to the pipe.
+// Runs in protected mode. Calls the board's code with the function `open` and the string `argument`, and writes the returned bytes to the
+// pipe.
 static int run(lua_State *L) {
   static const luaL_Reg libraries[] = {
     {LUA_GNAME, luaopen_base},         {LUA_COLIBNAME, luaopen_coroutine}, {LUA_TABLIBNAME, luaopen_table},
@@ -141,7 +142,7 @@ static int run(lua_State *L) {
   return 1;
 }
 
-// Runs in the child process. Leaves the Lua state open at the end, so that the board's finalizers don't run.
+// Runs in the child process. Doesn't close the Lua state, so that the board's finalizers don't run.
 static int inside(const void *argument) {
   const board *b = argument;
   set_limits(b->seconds);

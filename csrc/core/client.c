@@ -83,7 +83,7 @@ static int client_close(lua_State *L) {
   return 0;
 }
 
-// trust(client, other): lets this client fetch files from the kinds of networks in which the other client has reached the service
+// trust(client, other): lets this client fetch files from the kinds of networks on which the other client has reached the service
 static int client_trust(lua_State *L) {
   client *c = client_check(L);
   const client *other = luaL_checkudata(L, 2, CLIENT);
@@ -129,8 +129,9 @@ void client_unanchor(lua_State *L, exchange *x) {
 }
 
 // finished(client) → the owner of the next finished exchange, or nil
-// Returns each exchange's owner only once. With a second argument, `finished` is the iterator of a `for` loop. If the body of the `for`
-// loop raises an error, for example because memory runs out, the next `for` loop starts with the same exchange.
+// Returns the owner of each finished exchange exactly once. When called with a second argument, `finished` acts as the iterator of a `for`
+// loop. If the body of the `for` loop raises an error, for example because memory runs out, the next `for` loop starts with the same
+// exchange.
 static int client_finished(lua_State *L) {
   client *c = client_check(L);
   bool iterates = lua_gettop(L) > 1;
@@ -251,7 +252,7 @@ static int exchange_keep(lua_State *L) {
   return 0;
 }
 
-// discard(exchange): empties the downloaded file, so that closing the exchange removes it
+// discard(exchange): empties the downloaded file, so that closing the exchange removes the file
 static int exchange_discard(lua_State *L) {
   download_restart(check_whole(L)->file);
   return 0;

@@ -22,10 +22,10 @@ typedef struct {
 // Returns the client at index 1. Raises an error if the value at index 1 isn't a client, or if the client is closed.
 client *client_check(lua_State *L);
 
-// Keeps the client and its exchanges open until the running C function returns or raises an error. In the meantime, any attempt to close
-// the client or an exchange raises an error. Call client_lock in a function that allocates Lua values while it reads the client, since each
-// allocation may run a finalizer that closes the client. The client, or one of its exchanges, must be at index 1. Sets the stack's top to
-// `arguments` + 1.
+// Keeps the client and its exchanges open until the running C function returns or raises an error. While the client is locked, any attempt
+// to close the client or an exchange raises an error. Call client_lock in a function that allocates Lua values while it reads the client,
+// since each allocation may run a finalizer that closes the client. The client, or one of its exchanges, must be at index 1. Sets the
+// stack's top to `arguments` + 1.
 void client_lock(lua_State *L, int arguments);
 
 // Removes the client's reference that keeps an exchange alive. The client must be at the top of the stack. The client keeps each exchange

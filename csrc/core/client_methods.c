@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The client's methods that start an exchange. Each method pushes a new exchange; the client's next `step` starts to send the request. A
+// The client's methods that start an exchange. Each method pushes a new exchange; the client's next `step` starts sending the request. A
 // method's first argument is the exchange's owner, which can be any Lua value. `finished` returns the owner when the exchange is done.
 #include "core/client.h"
 
@@ -27,7 +27,7 @@ static exchange *new_exchange(lua_State *L, client *c, const exchange_kind *kind
   x->total = -1;
   x->options = &c->options;
   luaL_setmetatable(L, EXCHANGE);
-  lua_pushvalue(L, 1); // the client lives at least as long as its exchanges
+  lua_pushvalue(L, 1); // keeps the client alive as long as the exchange exists
   lua_setiuservalue(L, -2, CLIENT_VALUE);
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, -2, OWNER);
@@ -230,8 +230,8 @@ static const char *check_sha256(lua_State *L, int index) {
 }
 
 // upload(client, owner, url, path, content_type, sha256|nil, first|nil, length|nil) → exchange, or nil and a failure
-// The exchange's result is the number of bytes that were sent: the whole file, or `length` bytes from the offset `first`. Sends the bytes
-// in a PUT request without the API key. A client that signs its requests needs the digest of these bytes. A caller can safely repeat an
+// Sends the whole file, or `length` bytes starting at the offset `first`, in a PUT request without the API key. The exchange's result is
+// the number of bytes sent. A client that signs its requests needs `sha256`, the digest of the bytes to send. A caller can safely repeat an
 // upload.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
@@ -258,8 +258,8 @@ static int client_upload(lua_State *L) {
 }
 
 // post(client, owner, url, body, content_type) → exchange
-// For any HTTP status, the exchange's result is { status, text }, where `text` is the beginning of the response's body. Sends the request
-// at most once and without the API key, and doesn't follow redirects.
+// Whatever the HTTP status is, the exchange's result is { status, text }, where `text` is the beginning of the response's body. Sends the
+// request at most once and without the API key, and doesn't follow redirects.
 static int client_post(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *type = argument_text(L, 5);

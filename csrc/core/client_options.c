@@ -78,7 +78,8 @@ static const char *copy_key(client_options *o, lua_State *L) {
   return fine ? NULL : "not enough memory";
 }
 
-// Adds common headers to omni's own lists of header lines, since libcurl would format each line twice if its own options set these headers.
+// Adds common headers to omni's own header lists, since libcurl would format each line twice if these headers were set through libcurl's
+// options.
 static bool add_common_headers(lua_State *L, client_options *o) {
   const char *agent = lua_pushfstring(L, "User-Agent: %s", o->user_agent);
   bool fine = header_add(&o->key_headers, agent) && header_add(&o->post_headers, agent) &&

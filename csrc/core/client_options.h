@@ -15,16 +15,16 @@
 // The options belong to the client; all its exchanges share them.
 typedef struct {
   char *base_url; // has no trailing slash; NULL if the client has no account, and therefore no key
-  // The server part of base_url, parsed once, so that a query sets only the request target, since libcurl takes longer to parse and format
-  // a whole URL than to send the request. NULL when a proxy needs the whole URL.
+  // The already parsed server part of base_url, to which a query adds only the request target. Parsing and formatting the whole URL would
+  // take libcurl longer than sending the request. NULL when a proxy needs the whole URL.
   CURLU *server;
   const char *base_path; // the path within base_url
   char *user_agent;
   network_options network;
   signing_options signing;
   const char *proxy; // the proxy's URL for calls to the service, "" for no proxy; points into `network`
-  const char *key; // points to the key in its header line
-  struct curl_slist *key_headers; // these lines contain the key; client_options_free wipes them
+  const char *key; // points to the API key within its header line
+  struct curl_slist *key_headers; // header lines that contain the API key; client_options_free wipes them
   struct curl_slist *post_headers;
   long connect_timeout_ms, timeout_ms, http_version, max_connections;
   size_t max_bytes;

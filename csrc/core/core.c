@@ -10,7 +10,7 @@ LUAMOD_API int luaopen_omni_core(lua_State *L);
 
 __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   luaL_checkversion(L);
-  // libcurl counts calls to this function. omni never calls curl_global_cleanup, since other code in the process may also use libcurl.
+  // No matching call to curl_global_cleanup follows, since other code in the process may also use libcurl.
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return luaL_error(L, "omni: libcurl can't be initialised");
   lua_newtable(L);
   system_open(L);

@@ -32,11 +32,12 @@ bool download_write(download *file, const void *bytes, size_t length);
 // Starts a thread that syncs the file, renames it to PATH, syncs its directory and then writes to `wake`, an eventfd. Returns false with
 // errno set if the thread can't be started.
 bool download_finish(download *file, int wake, bool replace);
-// Returns whether the thread has finished. If the thread has finished, sets *error to 0 or to an errno value: EEXIST when PATH exists and
-// must not be replaced (the caller may call download_finish again), ESTALE when PATH.part is no longer the downloaded file.
+// Returns whether the thread that download_finish started has ended. If the thread has ended, sets *error to 0 or to an errno value: EEXIST
+// when PATH exists and must not be replaced (the caller may call download_finish again), ESTALE when PATH.part is no longer the downloaded
+// file.
 bool download_finished(download *file, int *error);
-// Closes the file and frees its memory. Keeps PATH.part unless the file is empty. If the thread is still running, the thread itself frees
-// the file when it finishes.
+// Closes the file and frees its memory. Keeps PATH.part unless the file is empty. If the thread that download_finish started is still
+// running, that thread frees the memory when it ends.
 void download_close(download *file);
 
 #endif

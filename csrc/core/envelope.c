@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Converts a response's untrusted bytes to the envelope's data or to a failure. Reads the envelope in place, and decodes only the data that
-// Lua asks for. Decodes the data with an instance of lua-cjson that belongs to omni (core.json), so no other module can change its
-// settings.
+// Lua needs. Uses a separate instance of lua-cjson (core.json), so that no other module can change that instance's settings.
 #include "core/envelope.h"
 
 #include <lauxlib.h>
@@ -17,7 +16,7 @@
 
 enum {
   MAX_MESSAGE = 2000, // maximum number of bytes that omni keeps from a message that the service sent
-  MAX_ERRORS = 10,    // maximum number of `errors` from a refusal that omni includes in its message
+  MAX_ERRORS = 10,    // maximum number of a refusal's `errors` that omni includes in the failure's message
 };
 
 #define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},
@@ -217,7 +216,7 @@ bool envelope_read(lua_State *L, long http_status, int body, json_document *d, u
   } else if (code == 200 && fine) {
     *data = json_member(d, 0, "data");
     return true;
-  } else if (code == 200) { // the HTTP status reports an error, but the envelope's code is success
+  } else if (code == 200) { // the HTTP status reports an error, but the envelope's code reports success
     push_bare_status(L, http_status, "its code reports success, but its HTTP status doesn't");
     field_set_boolean(L, "refused", 0);
   } else {

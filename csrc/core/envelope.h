@@ -24,16 +24,16 @@ void failure_push(lua_State *L, const char *code, const char *message, bool retr
 // Pushes the failure "bad_answer". `http_status` is 0 for text that isn't an HTTP response.
 void bad_answer_push(lua_State *L, long http_status, const char *why);
 
-// Reads the response in the string at the stack index `body`. Returns true if the envelope reports success, and sets `data` to its data, which
-// may be JSON_NONE. Otherwise pushes a failure (code, message, status, retry, hint, refused) and returns false. In both cases, first pushes
-// the value that json_read pushes.
+// Reads the response in the string at the stack index `body`. Returns true if the envelope reports success, and sets `data` to its data,
+// which may be JSON_NONE. Otherwise pushes a failure (code, message, status, retry, hint, refused) and returns false. Also leaves the value
+// that json_read pushes on the stack, below any failure.
 bool envelope_read(lua_State *L, long http_status, int body, json_document *d, uint32_t *data);
 
 // Decodes the string at index `text` and pushes the value; or pushes a message and returns false when the text isn't JSON.
 bool json_push(lua_State *L, int text);
 // Pushes a value of a response, decoded by lua-cjson, and returns true; or pushes a message and returns false.
 bool json_push_value(lua_State *L, const json_document *d, uint32_t value);
-// Reads a number that is whole and fits into an integer. Returns false for any other number.
+// Reads a whole number that fits into a lua_Integer. Returns false for any other number.
 bool json_whole(const json_document *d, uint32_t value, lua_Integer *whole);
 // Cleans the string at `index` with text_clean, shortens it to at most max_bytes, and pushes the result.
 void clean_push(lua_State *L, int index, size_t max_bytes);

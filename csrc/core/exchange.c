@@ -13,7 +13,7 @@
 
 enum {
   MAX_EXCERPT = 1024,       // maximum number of bytes that omni keeps from the response to an upload or a post
-  MAX_UNSENT = 64 * 1024,   // maximum number of an upload's unsent bytes in the system's socket buffer
+  MAX_UNSENT = 64 * 1024,   // maximum number of unsent bytes that an upload keeps in the kernel's socket buffer
   // bytes per read. Uploads are about 10 % faster than with libcurl's default of 64 KiB; with larger pieces, a slow upload would report no
   // progress for a long time.
   UPLOAD_PIECE = 96 * 1024,
@@ -21,7 +21,7 @@ enum {
 
 // --- called by libcurl
 
-// Appends to the response's body. Returns the number of bytes that libcurl's write callback must return.
+// Appends bytes to the response's body. Returns the number of bytes that libcurl's write callback must return.
 static size_t keep(transfer *t, const char *bytes, size_t kept, size_t length) {
   if (buffer_append(&t->body, bytes, kept)) return length;
   t->exchange->no_memory = true;
@@ -52,9 +52,9 @@ static size_t on_header(char *line, size_t one, size_t length, void *argument) {
   return exchange_redirect(x) ? CURL_WRITEFUNC_ERROR : length;
 }
 
-// libcurl calls on_send every time that it is about to send the request. When a connection dies without a response, libcurl would send a
-// POST a second time on its own. on_send prevents that for submit requests (docs/internals/at-most-once.md) and for every other call that
-// may cost credits.
+// libcurl calls on_send each time it is about to send the request. Without on_send, libcurl would send a POST a second time if the
+// connection broke before a response arrived. The function on_send prevents this second POST for submit requests
+// (docs/internals/at-most-once.md) and for every other call that may cost credits.
 static int on_send(void *argument, char *to, char *from, int to_port, int from_port) {
   exchange *x = ((transfer *)argument)->exchange;
   (void)to, (void)from, (void)to_port, (void)from_port;
@@ -67,7 +67,7 @@ const char *exchange_header(const exchange *x, const char *name) {
 }
 
 const char *exchange_redirect(const exchange *x) {
-  // a signed request follows no redirect, since no other server may receive a signature
+  // a signed request must not follow a redirect, since no other server may receive the signature
   if (!x->options || x->options->signing.url) return NULL;
   bool redirect = x->status == 301 || x->status == 302 || x->status == 307 || x->status == 308 || (x->status == 303 && x->file);
   return redirect ? exchange_header(x, "Location") : NULL;
@@ -88,7 +88,7 @@ static bool parse_range(const char *text, int64_t *first, int64_t *total) {
   return !errno && *end == '\0' && *total >= 0 && *first >= 0;
 }
 
-// Returns the response's strong ETag or, if it has none, its Last-Modified, or NULL.
+// Returns the response's strong ETag; if there is none, its Last-Modified header; if there is neither, NULL.
 static const char *validator(const exchange *x) {
   const char *tag = exchange_header(x, "ETag");
   return tag && strncmp(tag, "W/", 2) != 0 ? tag : exchange_header(x, "Last-Modified");
@@ -245,9 +245,9 @@ static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options
   fine = fine && network_set_certificates(easy, &o->network) && signing_set(easy, &o->signing);
   if (kind->timed) SET(CURLOPT_TIMEOUT_MS, o->timeout_ms);
   if (kind->keyed) {
-    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // makes libcurl decompress; the header line itself is in `key_headers` or `headers`
-    // Makes the buffer small, since libcurl allocates one for each transfer, and responses are small. Ignores errors, since libcurl refuses
-    // to change the buffer size while the handle has a read buffer, for example after a failed name lookup.
+    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // makes libcurl decompress responses; the header itself is in `key_headers` and `post_headers`
+    // Uses a small receive buffer, since libcurl allocates one for each transfer, and responses are small. Ignores errors, since libcurl
+    // refuses to change the buffer size while the handle has a read buffer, for example after a failed name lookup.
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
     SET(CURLOPT_HTTPHEADER, o->post_headers);
   } else {
@@ -294,7 +294,7 @@ bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t)
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body_length);
     SET(CURLOPT_POSTFIELDS, x->body); // libcurl keeps only the pointer; the body lives as long as the exchange
   }
-  if (!kind->repeatable && (x->body || (x->method && strcmp(x->method, "GET") != 0))) { // libcurl must not send a request with a body a second time
+  if (!kind->repeatable && (x->body || (x->method && strcmp(x->method, "GET") != 0))) { // libcurl must send a request's body only once
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_PREREQFUNCTION, on_send);
     SET(CURLOPT_PREREQDATA, t);

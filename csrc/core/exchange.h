@@ -26,9 +26,9 @@ typedef struct exchange exchange;
 
 // The properties that all exchanges of one kind share.
 typedef struct {
-  bool keyed;  // these exchanges send the account's key, and only to the service; exchanges of other kinds may go to any server
+  bool keyed;  // these exchanges send the API key, and only to the service; exchanges of other kinds may go to any server
   bool costs;  // the exchange may cost credits, so if it fails, the failure says whether the request was sent
-  bool timed;  // `timeout` limits the whole exchange; for other kinds, lua/omni/client/media_request.lua detects stalled transfers
+  bool timed;  // `timeout` limits the whole exchange; for other exchanges, lua/omni/client/media_request.lua detects stalled transfers
   bool varies; // libcurl's options must be set again for each exchange
   bool repeatable; // whether a request with a body may be sent twice, in case an idle connection breaks when libcurl uses it again
   size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body
@@ -44,7 +44,7 @@ extern const exchange_kind exchange_submit, exchange_query, exchange_call, excha
 typedef struct transfer {
   struct transfer *next;
   CURL *easy;
-  const exchange_kind *kind; // the kind of the last exchange; NULL: the handle is new
+  const exchange_kind *kind; // the kind of the handle's last exchange; NULL: the handle is new
   exchange *exchange;
   buffer body;
   void *pool;
@@ -62,7 +62,7 @@ struct exchange {
   transfer *transfer;      // set from the start of the exchange until it is closed
   char *url, *body;
   char *target;       // for a query: the request target on options->server, used instead of `url`
-  const char *method; // of a call or a request
+  const char *method; // the HTTP method; set only for calls and requests
   size_t body_length;
   char *task_id; // of a query
 
@@ -75,7 +75,7 @@ struct exchange {
   download *file;                 // of a download
   upload *source;                 // of an upload
   struct curl_slist *own_headers; // header lines that only this exchange sends: for a resumed download, an upload or a post
-  char *validator;                // ETag or Last-Modified of the bytes that the file already holds, or NULL
+  char *validator;                // ETag or Last-Modified of the part that is already in the file, or NULL
   int64_t expected_total;         // the file's size according to an earlier response; -1: unknown
   int64_t asked_from, total;      // total: -1 when unknown
   int file_error;                 // errno
@@ -90,9 +90,9 @@ struct exchange {
 // libcurl runs out of memory.
 bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t));
 // Returns whether the exchange may connect to an address. The service chooses the URLs of downloads and uploads, so these transfers must
-// not reach private networks. The user chooses the URL of a client that signs its requests.
+// not reach private networks. A client that signs its requests may connect to any address, since the user chooses its URL.
 bool exchange_may_connect(exchange *x, const struct sockaddr *address);
-// Records the outcome of the transfer. Call exchange_finished once, before the transfer's handle is used again.
+// Records the transfer's outcome. Call exchange_finished once, before the transfer's handle is used again.
 void exchange_finished(exchange *x, CURLcode outcome);
 // Frees everything that the exchange owns, except the transfer. Idempotent.
 void exchange_release(exchange *x);

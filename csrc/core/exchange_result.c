@@ -46,8 +46,8 @@ static bool push_network_failure(lua_State *L, exchange *x) {
   return false;
 }
 
-// Sets the field `sent` of a submit's failure, which must be at the top of the stack. If the submit request was sent and not refused, the
-// code becomes "submit_unknown": the service may have charged for the request, so omni must not send it again automatically.
+// Sets the `sent` field of a submit's failure, which must be at the top of the stack. If the submit request was sent and not refused, the
+// failure's code becomes "submit_unknown": the service may have charged for the request, so omni must not send it again automatically.
 static void set_sent(lua_State *L, const exchange *x) {
   bool refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);
   lua_pop(L, 1);
@@ -90,7 +90,7 @@ static void set_status(lua_State *L, const exchange *x) {
 // --- the results of calls to the service
 
 // Overwrites the API key wherever the response repeats it, so that the key can't get into an error, a log or a file. Ignores keys with
-// fewer than 8 characters, since such a short key is no secret, and overwriting it would damage the response.
+// fewer than 8 characters, since such a short key isn't a secret, and overwriting it would damage the response.
 static void redact_key(exchange *x) {
   const buffer *body = &x->transfer->body;
   if (body->length > 0 && strlen(x->options->key) >= 8) redact(body->data, body->length, x->options->key);
@@ -109,7 +109,7 @@ static bool read_data(lua_State *L, exchange *x, json_document *d, uint32_t *dat
   return true;
 }
 
-// If there is a table at index 2, stores the response's text in that table's field `answer`.
+// If there is a table at index 2, stores the response's text in that table's `answer` field.
 bool exchange_push_call(lua_State *L, exchange *x) {
   json_document d;
   uint32_t data;
@@ -137,8 +137,8 @@ bool exchange_push_submit(lua_State *L, exchange *x) {
   return false;
 }
 
-// Fills in the task table at index 2 or, if there is none, a new table. Stores the response's text in the task's field `answer`, from which
-// the field `raw` is decoded later.
+// Fills in the task table at index 2 or, if there is none, a new table. Stores the response's text in the task's `answer` field, from which
+// the `raw` field is decoded later.
 bool exchange_push_query(lua_State *L, exchange *x) {
   json_document d;
   uint32_t data;
@@ -215,8 +215,8 @@ bool exchange_push_download(lua_State *L, exchange *x) {
   return false;
 }
 
-// A file server may refuse an upload before it has read the whole file, and then close the connection. omni then returns that refusal,
-// whatever error libcurl has returned.
+// A file server may refuse an upload before it has read the whole file, and then close the connection. Pushes such a refusal, whatever
+// error libcurl has returned.
 bool exchange_push_upload(lua_State *L, exchange *x) {
   if (x->file_error == ESTALE) {
     failure_push(L, "file_changed", "the file changed during the upload", false);
@@ -242,8 +242,8 @@ bool exchange_push_upload(lua_State *L, exchange *x) {
   return false;
 }
 
-// Pushes the HTTP status of any complete response, and leaves it to the caller to interpret the status. Pushes an HTTP error status even if
-// the rest of the response is missing.
+// Pushes the HTTP status of any complete response; the caller must interpret the status. Pushes an HTTP error status even if the rest of
+// the response is missing.
 bool exchange_push_post(lua_State *L, exchange *x) {
   if (x->outcome != CURLE_OK && x->status < 300) return push_network_failure(L, x);
   lua_createtable(L, 0, 2);

@@ -24,7 +24,7 @@ static uint32_t add(lua_State *L, json_document *d, json_type type, const char *
   return index;
 }
 
-// Sets the end of a value: either of the value that was added last, or of an array or object whose last element was added last.
+// Sets the end of a value. The value must be the last value added, or an array or object whose last element is the last value added.
 static void end(json_document *d, uint32_t value, const char *at) {
   d->values[value].end = (uint32_t)(at - d->text);
   d->values[value].next = d->count;

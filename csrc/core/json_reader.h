@@ -26,8 +26,8 @@ typedef struct {
 
 #define JSON_NONE UINT32_MAX // used in place of a value's index; means that there is no such value
 
-// The values of a JSON text, in the order of the text. Value 0 is the outermost value. The names and values of an object's members
-// alternate.
+// A JSON text's values, in the order in which they occur in the text. Value 0 is the outermost value. The names and values of an object's
+// members alternate.
 typedef struct {
   const char *text;
   json_value *values;
@@ -39,7 +39,7 @@ typedef struct {
 } json_document;
 
 // Reads the string at the stack index `text`. Returns false if the string isn't valid JSON; the document's `why` and `at` then describe the
-// error. Pushes one value. This value and the string must stay on the stack for as long as the document is used. Raises an error only when
+// error. Pushes one value, which must stay on the stack, like the string, for as long as the document is used. Raises an error only when
 // memory runs out.
 bool json_read(lua_State *L, int text, json_document *d);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Determines the proxy and the trusted certificates that requests use, and the addresses that requests may reach. omni reads the
-// environment's proxy variables once, when a client is opened, and stops libcurl from reading them.
+// Determines the proxy and the trusted certificates that requests use, and the addresses that requests may reach. The environment's proxy
+// variables are read once, when a client is opened, and libcurl is prevented from reading them.
 #include "core/network.h"
 
 #include <arpa/inet.h>

@@ -38,8 +38,8 @@ bool network_set_certificates(CURL *easy, const network_options *n);
 // Makes a libcurl handle use this proxy.
 bool network_set_proxy(CURL *easy, const char *proxy);
 
-// Returns whether omni may connect to an address that came from the service. Allows public addresses, addresses in the same kind of network
-// as the service's own, and, with allow_private, all addresses that aren't reserved. On refusal fills *refused.
+// Returns whether omni may connect to an address that came from the service. Allows public addresses, addresses on the same kind of network
+// as the service, and, with allow_private, all addresses that aren't reserved. On refusal fills *refused.
 bool network_allows(const network_options *n, const struct sockaddr *address, refused_address *refused);
 // Returns whether omni may connect to the address in a URL, or to "localhost". Returns true for any other host name.
 bool network_allows_url(const network_options *n, const char *url, refused_address *refused);

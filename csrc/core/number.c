@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Writes and reads numbers in the same way in every locale.
 //
-// A program that uses omni may set a locale with a decimal comma at any time. C's printf and strtod, and therefore Lua and lua-cjson, then
-// write 0,5 instead of 0.5, and read [1,2] as one number. Therefore, omni sets the thread's locale to "C" while it calls Lua's number
-// functions or lua-cjson. In addition, lua-cjson remembers the decimal point of the locale in which its last instance was created, and
-// expects that character in numbers. Therefore, omni passes only numbers without a decimal point to lua-cjson.
+// The program that uses omni may change its locale at any time. In a locale with a decimal comma, C's printf and strtod, and therefore Lua
+// and lua-cjson, write 0,5 instead of 0.5, and read [1,2] as one number. Therefore, omni sets the thread's locale to "C" while it calls
+// Lua's number functions or lua-cjson. In addition, lua-cjson remembers the decimal point of the locale in which its last instance was
+// created, and expects that character in numbers. Therefore, omni passes only numbers without a decimal point to lua-cjson.
 #include "core/number.h"
 
 #include <lauxlib.h>
@@ -36,8 +36,8 @@ static const char *skip_digits(const char *at) {
   return at;
 }
 
-// Writes the number at `at`, which must start with a digit, and returns the position after the number. The text must end with a NUL. If the
-// digits follow another decimal point (`after_point`), as in "-.1.5", doesn't change them, so that invalid JSON stays invalid.
+// Writes the number at `at`, which must start with a digit, and returns the position after the number. The text must end with a NUL. Leaves
+// digits after a second decimal point (`after_point`), as in "-.1.5", unchanged, so that invalid JSON stays invalid.
 static const char *add_number(luaL_Buffer *out, const char *at, bool after_point) {
   const char *whole = at, *point = skip_digits(whole), *fraction = point + 1;
   bool plain = after_point || *point != '.' || !is_digit(*fraction) || (*whole == '0' && point > whole + 1);
@@ -60,7 +60,7 @@ static const char *add_number(luaL_Buffer *out, const char *at, bool after_point
       luaL_addlstring(out, end, (size_t)(after - end));
       end = after;
     } else if (after > digits) {
-      // strtoll limits an exponent that is too large, but as a double, such a number is 0 or infinite in any case
+      // strtoll clamps an exponent that is too large, which changes nothing: as a double, the number is 0 or infinite anyway
       long long given = strtoll(sign, NULL, 10);
       if (given < 1LL << 62 && given > -(1LL << 62)) exponent += given;
       else exponent = given / 2;

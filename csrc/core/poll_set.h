@@ -9,7 +9,7 @@ enum { READ_READY = 1, WRITE_READY = 2, BROKEN = 4 };
 
 typedef struct {
   int fd;
-  int what; // READ_READY | WRITE_READY | BROKEN
+  int what; // a combination of READ_READY, WRITE_READY and BROKEN
 } ready_fd;
 
 // Returns a new pollable descriptor, which the caller closes with close(); or -1 with errno set on failure.

@@ -15,7 +15,7 @@
 #include "shared/descriptor.h"
 
 enum { MAX_EVENTS = 64, MAX_KEPT_BODY = 64 * 1024 };
-#define LOOK_DELAY 0.01 // seconds between two checks of sockets that may not be in the poll set
+#define LOOK_DELAY 0.01 // seconds between two checks for sockets that are missing from the poll set
 
 // One of libcurl's sockets. A socket that omni opened stays in the poll set even while it is idle, which saves a system call per transfer.
 // The function on_close removes a socket that omni opened from the poll set. A socket that libcurl opened is removed from the poll set as
@@ -196,8 +196,8 @@ static void collect_finished_files(pool *p) {
   }
 }
 
-// Checks every socket again if libcurl ran out of memory or a socket couldn't be added to the poll set. After either failure, libcurl
-// doesn't report the missed socket again. Only the deprecated function curl_multi_socket_all makes libcurl report all sockets again.
+// Checks every socket again if libcurl ran out of memory or a socket couldn't be added to the poll set. After such a failure, only the
+// deprecated function curl_multi_socket_all makes libcurl report the missed socket again.
 static void watch_again(pool *p) {
   int running;
   p->look_at = 0;
@@ -271,7 +271,7 @@ void pool_step(pool *p) {
 
 static void drop(pool *p, exchange *x) {
   if (x->state == RUNNING) {
-    signal_guard guard; // only here: the end of a transfer may write to its connection, and each guard costs three system calls
+    signal_guard guard; // needed since ending a transfer may write to its connection
     signal_guard_begin(&guard);
     curl_multi_remove_handle(p->multi, x->transfer->easy);
     signal_guard_end(&guard);
@@ -317,7 +317,7 @@ void pool_close(pool *p) {
     p->idle = t->next;
     transfer_free(t);
   }
-  if (p->multi) curl_multi_cleanup(p->multi); // libcurl also closes all sockets, through on_close
+  if (p->multi) curl_multi_cleanup(p->multi); // also closes all sockets, by calling on_close
   p->multi = NULL;
   if (p->poll_set >= 0) close(p->poll_set);
   if (p->wake >= 0) close(p->wake);

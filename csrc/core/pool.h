@@ -18,7 +18,7 @@ typedef struct {
   struct watched_fd *watched;
   int watched_capacity, running;
   double due; // the time at which libcurl must next be called, on clock_now's clock; negative: never
-  double look_at; // the time of the next check of all sockets, since some may not be in the poll set; 0: never
+  double look_at; // the time of the next check for sockets that are missing from the poll set; 0: never
   transfer *idle;
   exchange_list lists[CLOSED]; // by state
 } pool;

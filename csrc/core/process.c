@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Starts programs without a shell. A process object can be polled until the program has ended and all its output has been read.
 //
-// A pidfd reports when the program exits. (End-of-file on a pipe doesn't show this, since the program's own children may hold the pipe open.)
-// Without pidfd, as on Linux before 5.3, `timeout` makes the event loop call `step` many times per second. With or without a pidfd, `step` calls
-// waitpid.
+// A pidfd reports when the program exits. End-of-file on a pipe doesn't show that the program has exited, since the program's own children
+// may keep the pipe open. Without a pidfd, as on Linux before 5.3, `timeout` makes the event loop call `step` many times per second. With
+// or without a pidfd, `step` calls waitpid.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -30,10 +30,10 @@
 #include "shared/field.h"
 
 #define PROCESS "omni.process"
-#define CHECK_INTERVAL 0.02 // seconds between two calls to `step` without a pidfd
+#define CHECK_INTERVAL 0.02 // seconds between two calls to `step` if there is no pidfd
 
 enum { AT_ONCE = 1 << 20 };                                  // maximum number of bytes that one step reads from a pipe
-enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // how many bytes of output omni keeps from a pipe
+enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // how many bytes of output omni keeps per pipe
 
 typedef struct {
   pid_t pid; // 0: the program wasn't started, or has been reaped
@@ -65,8 +65,8 @@ static bool has_ended(process *p, int options) {
   return true;
 }
 
-// Kills the process group, and the process itself in case it has left the group. Don't call kill_group after the program's end, since the
-// process group's number may then belong to another program.
+// Kills the process group, and the process itself in case it has left the group. Don't call kill_group after the program has been reaped,
+// since its process group's ID may then belong to another program.
 static void kill_group(process *p) {
   kill(-p->pid, SIGKILL);
   kill(p->pid, SIGKILL);
@@ -231,7 +231,7 @@ static int timeout(lua_State *L) {
 static int step(lua_State *L) {
   process *p = check(L);
   if (!p->ended) {
-    // Checks whether the program has ended before it reads the pipes, so that it reads all output that precedes the program's end.
+    // Checks whether the program has ended before reading the pipes, so that no output is missed.
     bool end = has_ended(p, WNOHANG);
     bool read_out = end ? process_output_read_rest(&p->out, p->poll_set) : process_output_read(&p->out, p->poll_set, AT_ONCE);
     bool read_err = end ? process_output_read_rest(&p->err, p->poll_set) : process_output_read(&p->err, p->poll_set, AT_ONCE);

@@ -11,7 +11,7 @@
 
 // Keeps the last `max` bytes of a program's output, and temporarily some older bytes, so that bytes rarely have to be moved.
 typedef struct {
-  int fd; // -1: there is no pipe, or its end was reached
+  int fd; // the pipe's read end; -1: there is no pipe, or all output has been read
   buffer bytes;
   size_t max;
   size_t unread; // the number of bytes at the end that `read` hasn't returned to Lua yet

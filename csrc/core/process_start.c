@@ -28,8 +28,8 @@ static void die_with(pid_t parent) {
 #endif
 }
 
-// Closes all descriptors from 3 up, either at exec or immediately. omni's own descriptors are close-on-exec, but those of Lua's io.open and
-// of many libraries are not.
+// Closes all descriptors from 3 up, either at exec or immediately. Unlike omni's own descriptors, those that Lua's io.open and many
+// libraries open aren't close-on-exec.
 static void close_others(bool at_exec) {
 #ifdef SYS_close_range
   if (syscall(SYS_close_range, 3U, ~0U, at_exec ? 4U /* CLOSE_RANGE_CLOEXEC */ : 0U) == 0) return;
@@ -55,7 +55,7 @@ static void limit_memory(size_t bytes) {
 _Noreturn static void become(const start_request *what, int report, pid_t parent) {
   struct sigaction normal = {.sa_handler = SIG_DFL};
   for (int i = 1; i < NSIG; i++) sigaction(i, &normal, NULL);
-  setpgid(0, 0); // so Ctrl-C in the terminal reaches only omni, and one signal kills the program with all its children
+  setpgid(0, 0); // so that one signal kills the program with all its children, and Ctrl-C in the terminal reaches only omni
   die_with(parent);
   int null = open("/dev/null", O_RDWR);
   dup2(null, 0);

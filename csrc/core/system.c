@@ -97,7 +97,7 @@ static int file_status(lua_State *L) {
 }
 
 // make_directory(path, mode) → true | nil, message, errno
-// Waits until a new directory is on disk, since a power cut could otherwise lose even files in the directory that have been synced.
+// Waits until a new directory is on disk, since a power cut could otherwise lose even synced files in the directory.
 static int make_directory(lua_State *L) {
   const char *path = argument_text(L, 1);
   lua_Integer mode = luaL_optinteger(L, 2, 0777);
@@ -168,7 +168,7 @@ static int lock(lua_State *L) {
   luaL_setmetatable(L, LOCK);
   struct stat info;
   if ((*fd = file_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666, &info)) < 0) return push_file_problem(L, path);
-  // On a file system that has no locks, lock() succeeds without locking anything.
+  // On a file system that doesn't support locks, lock() succeeds without locking anything.
   if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return 1;
   lua_pushnil(L);
   lua_pushfstring(L, "%s: another run holds it", path);

@@ -87,8 +87,8 @@ static void push_sorted_names(lua_State *L, int object) {
   }
 }
 
-// Appends each valid URL in the value at index `value` once: in array order, and in the order of objects' sorted names. Visits at most
-// `*left` values. The recursion is bounded, since the decoder limits the nesting depth.
+// Appends each valid URL in the value at index `value` once. Searches the elements of arrays in order, and the members of objects sorted by
+// name. Visits at most `*left` values. The recursion is bounded, since the decoder limits the nesting depth.
 static void add_all_urls(lua_State *L, int value, int media, int *left) {
   if (--*left < 0) return;
   if (lua_type(L, value) == LUA_TSTRING) {
@@ -310,7 +310,7 @@ bool task_fill(lua_State *L, const json_document *d, uint32_t data, int into, co
 
 // --- Lua functions
 
-// Reads the callback's body at index 1, and sets `data` to its task object, which may be alone or in the envelope. Pushes one value and
+// Reads the callback's body at index 1, and sets `data` to its task object, which may be wrapped in an envelope. Pushes one value and
 // returns true; or pushes a failure as the last value and returns false.
 static bool read_callback(lua_State *L, json_document *d, uint32_t *data) {
   luaL_checkstring(L, 1);

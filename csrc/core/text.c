@@ -88,8 +88,8 @@ static int clean(lua_State *L) {
   return 1;
 }
 
-// The class name of the locale object whose wcwidth supports Unicode. The locale is created at its first use and lives as long as the
-// Lua state.
+// The class name of the locale object whose wcwidth supports Unicode. The locale is created when it is first used, and exists as long as
+// the Lua state.
 #define WIDTHS "omni.widths"
 
 static int widths_release(lua_State *L) {
@@ -107,7 +107,7 @@ static locale_t widths_locale(locale_t *widths) {
 }
 
 // columns(text) → how many terminal columns the text takes
-// Counts 0 for a control character, and 1 for a character that the locale doesn't support. Upvalue: the locale.
+// A control character counts as 0 columns, and a character that the locale doesn't support counts as 1. Upvalue: the locale.
 static int columns(lua_State *L) {
   size_t length, sum = 0;
   const unsigned char *text = (const unsigned char *)luaL_checklstring(L, 1, &length);

@@ -51,8 +51,8 @@ static char *encode(char *out, const char *text, size_t length) {
   return out;
 }
 
-// Sets *host to the URL's host in ASCII and lower case. libidn2 reads UTF-8 only in a UTF-8 locale, so ascii_host sets such a locale for
-// this thread during the call. Neither depends on nor changes the program's locale.
+// Sets *host to the URL's host in ASCII and lower case. Sets a UTF-8 locale for this thread during the call, since libidn2 reads UTF-8 only
+// in such a locale. Neither depends on nor changes the program's locale.
 static const char *ascii_host(CURLU *parts, char **host) {
   // if a "%" is left, it's invalid, since libcurl has already decoded valid escapes
   CURLUcode outcome = curl_url_get(parts, CURLUPART_HOST, host, 0);
@@ -246,8 +246,8 @@ bool url_is_loopback(const char *url) {
 
 // --- Lua functions
 
-// Pushes the URL that one of the functions above returned, and frees it; or pushes nil and `why`. The buffer `room` has MAX_URL bytes; the
-// caller allocates the buffer before it creates the URL, since a Lua error would leak the URL.
+// Pushes the URL that one of the functions above returned, and frees the URL; or pushes nil and `why`. The buffer `room` has MAX_URL bytes;
+// the caller allocates the buffer before it creates the URL, since a Lua error would leak the URL.
 static int push_url(lua_State *L, luaL_Buffer *room, char *url, const char *why) {
   if (!url) {
     lua_pushnil(L);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs embed.lua during the build, with the Lua library that the program links: compiled Lua code fits only the Lua that compiled it.
+// Runs embed.lua during the build. Uses the Lua library that the program links, since compiled Lua code works only with the version of Lua
+// that compiled it.
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>

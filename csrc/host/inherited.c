@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-// Opens /dev/null for closed standard descriptors: write-only for stdin and read-only for stdout and stderr, so using them still fails.
+// Opens /dev/null for closed standard descriptors: write-only for stdin and read-only for stdout and stderr, so that reading from stdin and
+// writing to stdout or stderr still fail.
 static void fill_descriptors(void) {
   for (int fd = 0; fd <= 2; fd++)
     if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
@@ -22,7 +23,7 @@ void inherited_reset(void) {
   struct sigaction action = {.sa_handler = SIG_DFL};
   sigemptyset(&action.sa_mask);
   sigaction(SIGCHLD, &action, NULL);
-  action.sa_handler = nothing; // isn't SIG_IGN, which a script's child processes would inherit; SIGPIPE must end them as usual
+  action.sa_handler = nothing; // not SIG_IGN, since child processes would inherit SIG_IGN, and SIGPIPE must end them as usual
   action.sa_flags = SA_RESTART;
   sigaction(SIGPIPE, &action, NULL);
   sigaction(SIGXFSZ, &action, NULL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The program omni: one file that contains Lua, all of lua/omni as text, and the C modules as data (docs/internals/program.md).
-// lua/omni/cli does the work. This file contains only the parts that must be written in C: loading the modules, handling signals, and the
-// functions of `omni.host`.
+// The program omni: one file that contains Lua, all of lua/omni as text, and the C modules as data (docs/internals/program.md). The command
+// line itself is implemented in lua/omni/cli. This file contains only the parts that must be written in C: loading the modules, handling
+// signals, and the functions of `omni.host`.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -149,7 +149,7 @@ static void keep_absolute(lua_State *L, const char *field, const char *system, c
 // --- signals
 
 static volatile sig_atomic_t caught; // the number of the first signal that arrived, or 0
-// the program that reads stdout's pipe has closed it; `omni.host` reports this to Lua as the signal SIGPIPE
+// the reader of stdout's pipe has closed the pipe; `omni.host` reports this to Lua as the signal SIGPIPE
 static bool nobody_reads;
 static int wake[2] = {-1, -1};       // a pipe whose read end becomes readable when a signal arrives
 

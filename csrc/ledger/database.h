@@ -17,7 +17,7 @@ typedef struct {
 } ledger_verb;
 
 // MINOR: losing the commit costs no money. MONEY: the commit waits until its data is on disk. OUTCOME: like MONEY, but the verb records
-// something that has already happened. An OUTCOME therefore waits until the database can be reached, whereas other verbs fail.
+// something that has already happened. While the database can't be reached, OUTCOME verbs wait, and other verbs fail.
 enum { MINOR, MONEY, OUTCOME };
 
 extern const ledger_verb ledger_verbs[];
@@ -33,8 +33,8 @@ typedef struct database database;
 // Returns a database object for a path or an address, without opening the database. Returns NULL and sets errno on failure.
 database *database_new(const char *name);
 // Executes a verb, after opening the database if needed. Sets the request's `rows` and `columns`, or its failure. Returns false if the
-// database can't be reached at present and the verb records an outcome (kind OUTCOME). In that case, the request's failure contains the
-// reason, and the caller must run the verb again later.
+// database can't be reached at present and the verb records an outcome (kind OUTCOME). If database_run returns false, the request's failure
+// contains the reason, and the caller must run the verb again later.
 bool database_run(database *d, request *r);
 // Returns the number of seconds without a request after which the caller should call database_idle. Returns a negative number if such a
 // call is never needed.
@@ -45,7 +45,7 @@ void database_idle(database *d);
 // database_idle.
 int database_socket(const database *d);
 // Returns the oldest notification from another program that database_notification hasn't returned yet; the caller must free it. Returns
-// NULL if there is none. Notifications are only hints, and may get lost.
+// NULL if there is no such notification. Notifications are only hints, and may get lost.
 char *database_notification(database *d);
 // Closes the database, and does nothing if it is closed already. The next verb opens the database again.
 void database_close(database *d);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The ledger's handle in Lua, which records every submit request. Lua starts a verb and takes the verb's result later, so Lua never waits.
-// Each backend of the ledger is a module that contains this file.
+// Each ledger backend is a Lua module that is built with this file.
 #include "ledger/ledger.h"
 
 #include <errno.h>
@@ -38,7 +38,7 @@ static ledger *check_open(lua_State *L) {
 
 // --- requests in Lua
 
-// Pushes a userdata that frees the request stored in it. The code after push_box can therefore safely raise an error, or run finalizers
+// Pushes a userdata that frees the request stored in it. After calling push_box, the caller can safely raise an error, or run finalizers
 // that use this ledger.
 static request **push_box(lua_State *L) {
   request **box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -107,7 +107,7 @@ static void check_parameters(lua_State *L, int parameters, int known, const char
   }
 }
 
-// Appends a parameter: its name at index `at`, and its value at the next index. Never raises an error.
+// Appends the parameter whose name is at index `at` and whose value is at the next index. Never raises an error.
 static void note(lua_State *L, int at, values *parameters) {
   size_t length;
   const char *name = lua_tolstring(L, at, &length);
@@ -265,7 +265,7 @@ static int trouble(lua_State *L) {
   return 1;
 }
 
-// ledger:listen(on): whether `notified` returns notifications
+// ledger:listen(on): sets whether `notified` returns notifications
 static int listen_it(lua_State *L) {
   ledger *l = check_open(L);
   worker_listen(&l->worker, lua_toboolean(L, 2));

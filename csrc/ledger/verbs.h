@@ -27,8 +27,8 @@
 // Two rows belong to the same scene when their identities and services are equal. All sandboxes count as one service.
 #define SAME(service) "identity = :identity AND (sandbox = 1 OR service " IS " " service ")"
 
-// Whether the ledger contains submits of the other kind (real or sandbox). The database finds the minimum and the maximum quickly, through
-// an index.
+// Whether the ledger contains submits of the other kind (real or sandbox). The database finds the minimum and the maximum of the column
+// `sandbox` quickly, since the column has an index.
 #define HAS_OTHER_KIND \
   "(coalesce((SELECT min(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0)" \
   " OR coalesce((SELECT max(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0))"
@@ -42,7 +42,7 @@
 #define MAY_COST "state <> 'refused'"
 #define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')" // written as in schema.h, so that SQLite uses the index
 
-// Submits with an unknown outcome that a person wants to replace: the row `instead_of`, and older rows of the scene.
+// Submits with an unknown outcome that a person wants to replace: the row `instead_of`, and the same scene's older rows.
 #define UNKNOWN "(state = 'unknown' OR state = 'intended' AND NOT " ALIVE("session") ")"
 #define REPLACED ":instead_of IS NOT NULL AND id <= :instead_of AND " UNKNOWN
 
@@ -74,8 +74,7 @@
 #define PAUSE_LEFT "CASE WHEN account.paused_at <= " NOW " THEN account.paused_at + account.pause - " NOW " END"
 #define IS_PAUSED "EXISTS (SELECT 1 FROM account WHERE account.account = :account AND " PAUSE_LEFT " > 0)"
 
-// Selects the columns of a submit. The state is 'unknown' if the process died after it had written the intent and before it recorded the
-// response.
+// Selects a submit's columns. The state is 'unknown' if the process died after writing the intent and before recording the response.
 #define SUBMIT \
   "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input," \
   " CASE WHEN state = 'intended' AND NOT " ALIVE("session") " THEN 'unknown' ELSE state END AS state," \
@@ -91,7 +90,7 @@
     "callback_task_id, estimate, credits, balance_before, balance_after, error, message, intended_at, answered_at, ended_at, " \
     "created_at, completed_at, seconds, media, tag, idempotency_key FROM submit"
 
-// A worker may take a job that waits, or whose worker is gone. A job is a board that any worker may run.
+// A worker may take a job that is waiting, or whose worker has ended. A job is a board that any worker may run.
 #define JOB_IS_FREE "(state = 'waiting' OR state = 'running' AND NOT " ALIVE("session") ")"
 #define IS_MY_JOB "id = :id AND state = 'running' AND session = " SESSION
 #define JOB \

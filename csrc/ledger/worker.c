@@ -31,8 +31,8 @@ static request *get(queue *q) {
   return r;
 }
 
-// Waits for a request or for a notification of the database, for at most `delay` seconds, or without a limit if `delay` is negative. Returns
-// whether there may be a request.
+// Waits for a request or for a notification from the database, for at most `delay` seconds, or without a limit if `delay` is negative.
+// Returns whether there may be a request.
 static bool wait_for_request(worker *w, double delay) {
   struct pollfd fds[] = {{.fd = w->added, .events = POLLIN}, {.fd = database_socket(w->database), .events = POLLIN}};
   int ready = poll(fds, 2, delay < 0 ? -1 : (int)ceil(delay * 1000));
@@ -41,7 +41,7 @@ static bool wait_for_request(worker *w, double delay) {
   return fds[0].revents && eventfd_read(w->added, &ignored) == 0;
 }
 
-// Passes the notifications that the database has received on to Lua, if Lua listens.
+// Passes the database's notifications on to Lua, if Lua is listening for them.
 static void take_notifications(worker *w) {
   bool any = false;
   for (char *text; (text = database_notification(w->database)); free(text)) {
@@ -53,7 +53,8 @@ static void take_notifications(worker *w) {
   if (any) eventfd_write(w->wake, 1);
 }
 
-// Passes a request to Lua. Wakes Lua only for the first of several requests: Lua takes all of them, and its timeout is 0 until it has.
+// Passes a finished request to Lua. Wakes Lua only for the first of several finished requests, since Lua takes all of them when it wakes
+// up.
 static void finish(worker *w, request *r) {
   pthread_mutex_lock(&w->lock);
   bool first = !w->done.first;
@@ -74,8 +75,8 @@ static void set_trouble(worker *w, const char *why) {
   if (changed) eventfd_write(w->wake, 1);
 }
 
-// Runs the waiting verbs, oldest first. Stops if the database still can't be reached; if `last_time` is true, instead makes each verb that
-// can't be run fail.
+// Runs the waiting verbs, oldest first. Stops if the database still can't be reached, unless `last_time` is true; in that case, each verb
+// that can't be run fails.
 static void run_waiting(worker *w, bool last_time) {
   while (w->waiting.first) {
     request *r = w->waiting.first;
@@ -86,8 +87,8 @@ static void run_waiting(worker *w, bool last_time) {
   set_trouble(w, w->waiting.first ? w->waiting.first->failure : NULL);
 }
 
-// Runs a request. Verbs never overtake verbs that are waiting. While the database can't be reached, each further OUTCOME waits, too, and
-// every other verb fails.
+// Runs a request. Verbs never overtake waiting verbs. While a verb is waiting, each further OUTCOME verb waits, too, and every other verb
+// fails.
 static void run(worker *w, request *r) {
   if (w->waiting.first) run_waiting(w, false);
   request *before = w->waiting.first;

@@ -39,12 +39,12 @@ request *worker_take(worker *w);
 bool worker_has_done(worker *w);
 // Copies the reason why verbs are waiting for the database into `text`. Returns false if no verb is waiting.
 bool worker_trouble(worker *w, char *text, size_t size);
-// Starts or stops keeping the notifications of the database for worker_take_notifications.
+// Starts or stops keeping the database's notifications for worker_take_notifications.
 void worker_listen(worker *w, bool listening);
-// Replaces the buffer's bytes by the notifications that have arrived; a NUL follows each. Returns false if there are none.
+// Replaces the buffer's bytes with the notifications that have arrived; a NUL follows each. Returns false if no notification has arrived.
 bool worker_take_notifications(worker *w, buffer *into);
-// Runs the requests that are still waiting, ends the thread and closes the database. worker_take still returns the finished requests.
-// Idempotent.
+// Runs the requests that are still waiting, ends the thread and closes the database. Afterwards, worker_take still returns the finished
+// requests. Idempotent.
 void worker_stop(worker *w);
 // Stops the worker and frees its memory.
 void worker_release(worker *w);

@@ -2,12 +2,14 @@
 // Connects to PostgreSQL: checks the database, migrates it, and opens a session.
 //
 // A session is an advisory lock on a random number. Other programs regard a session as open while its lock is held. After losing its
-// connection, the ledger locks the same session number again. Once the ledger holds that lock, its former connection has ended and can't
-// commit anything more. From then on, the table `session` reliably shows whether the last verb was committed.
+// connection, the ledger locks the same session number again. Once the ledger has locked its session number again, its former connection
+// has ended and can't commit anything more. Only then does the table `session` reliably show whether the last verb before the loss of the
+// connection was committed.
 //
 // Behind a pooler such as PgBouncer, a connection doesn't belong to one program, so a program can't lock anything for longer than a
-// transaction. There, a session is open until the time in its row, which its ledger moves on every RENEW_EVERY seconds. A connection counts
-// itself in the row; a transaction of an earlier connection then fails (CHECK_OF_CONNECTION in database.c).
+// transaction. Behind a pooler, a session is therefore open until the time in its row, which the ledger extends every RENEW_EVERY seconds.
+// Each new connection behind a pooler increases a counter in the session's row, which makes transactions of earlier connections fail
+// (CHECK_OF_CONNECTION in database.c).
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +27,7 @@
 #include LEDGER_POSTGRESQL_SCHEMA
 
 // How many seconds the ledger keeps trying to reach a database that it has reached before (PATIENCE) or has never reached (FIRST_PATIENCE).
-// If the address contains a connect_timeout, it replaces both limits.
+// If the address contains a connect_timeout, that timeout replaces both limits.
 static const double PATIENCE = 10, FIRST_PATIENCE = 3;
 static const double RENEW_EVERY = 15; // seconds; must be much less than LEASE (dialect.h)
 #define CONNECT_TIMEOUT "5"        // default number of seconds for each attempt to connect to one of the address's servers
@@ -162,7 +164,7 @@ static bool migrate(database *d, request *r) {
 static bool check_database(database *d, request *r) {
   PGresult *result = NULL;
   if (PQserverVersion(d->connection) < OLDEST_SERVER) return cannot_open(d, r, "the server is older than PostgreSQL 14");
-  // A pooler reports another process number than the server's.
+  // Behind a pooler, the process ID that libpq reports differs from that of the server process.
   if (!execute(d, r, &result, "SELECT pg_backend_pid()")) return false;
   d->is_pooled = atoi(PQgetvalue(result, 0, 0)) != PQbackendPID(d->connection);
   PQclear(result);
@@ -181,7 +183,7 @@ static bool check_database(database *d, request *r) {
 
 // --- the session
 
-// A format string for the SQL condition that a row of pg_locks is this session's lock.
+// A format string for an SQL condition that selects this session's lock from pg_locks.
 #define LOCK_OF_SESSION \
   "locktype = 'advisory' AND objsubid = 1 AND granted AND classid::bigint << 32 | objid::bigint = %lld" \
   " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -254,7 +256,8 @@ static PGresult *session_row(database *d, request *r) {
   return result;
 }
 
-// Opens a new session, or opens the former session again. Also finds out whether the verb whose connection was lost has been committed.
+// Opens a new session, or opens the former session again. Also finds out whether the verb during which the connection was lost was
+// committed.
 static bool take_session(database *d, request *r) {
   bool is_new = d->session == 0;
   if (!lock_session(d, r, is_new)) {

@@ -21,9 +21,9 @@ const int ledger_verb_count = VERBS;
 // --- statements
 
 // Every transaction takes its locks in this order, so that no two transactions wait for each other. The verb's statement begins once the
-// transaction holds the locks, so it sees everything that the locks' former holders have committed. The first lock keeps real submits and
-// sandbox submits apart. The other locks prevent changes to the data that the verb has checked: a key's tasks, a board's cost, and a task's
-// row.
+// transaction holds the locks, so the statement sees everything that the locks' former holders have committed. The first lock keeps real
+// submits and sandbox submits apart. The other locks prevent changes to the data that the verb has checked: a key's tasks, a board's cost,
+// and a task's row.
 #define LOCKS_OF_LIMITS \
   "SELECT CASE WHEN :sandbox = 1 THEN pg_advisory_xact_lock(1869442608, 0) ELSE pg_advisory_xact_lock_shared(1869442608, 0) END," \
   " CASE WHEN :in_flight IS NOT NULL THEN pg_advisory_xact_lock(1869442609, hashtext(:account)) END," \
@@ -31,10 +31,11 @@ const int ledger_verb_count = VERBS;
   " CASE WHEN :task_id IS NOT NULL THEN pg_advisory_xact_lock(1869442611, hashtext(:task_id)) END"
 // Until the transaction ends, no other program can record an outcome in a row that this submit replaces.
 #define LOCKS_OF_REPLACED "SELECT id FROM submit WHERE identity = :identity AND id <= :instead_of ORDER BY id FOR UPDATE"
-// If two sessions try to claim the same task at the same moment, one waits for the other, and then sees its claim.
+// If two sessions try to claim the same task at the same moment, one session waits for the other, and then sees the other's claim.
 #define LOCK_OF_CLAIMS "SELECT pg_advisory_xact_lock(1869442613, 0)"
-// Fails, with the SQLSTATE 22012, unless this connection is the session's last one. A pooler may still run the last transaction of the
-// connection before. Either that transaction locks the session's row first; then the next connection waits for its end. Or it fails here.
+// Fails, with the SQLSTATE 22012, unless this connection is the session's newest one. After a connection is lost, a pooler may still be
+// running that connection's last transaction. If the lost connection's last transaction locks the session's row first, the new connection
+// waits for that transaction's end; otherwise that transaction fails here.
 #define CHECK_OF_CONNECTION \
   "SELECT 1 / count(*) FROM (SELECT FROM session WHERE number = :_session AND connection = :_connection FOR UPDATE) AS own"
 #define IS_REPLACED "22012"
@@ -51,8 +52,8 @@ static const char *sql_of(int which) {
          " WHERE id = :id AND state = 'intended'";
 }
 
-// Returns whether the ledger counts this verb. It counts a verb so that it can tell later whether the verb was committed. It is safe to run
-// any other verb twice, since such a verb only reads, or has the same effect the second time.
+// Returns whether the ledger counts this verb. The ledger counts a verb in order to find out later whether the verb was committed. A verb
+// that isn't counted can safely run twice, since it only reads, or has the same effect the second time.
 static bool is_counted(int verb) {
   return verb < VERBS && ledger_verbs[verb].kind != MINOR && strstr(ledger_verbs[verb].sql, "RETURNING id");
 }
@@ -131,7 +132,7 @@ static bool withdraw(database *d) {
   return fine;
 }
 
-// Deals with the verb whose fate has become known after reconnecting. Returns whether this completes the request `r`.
+// Handles the verb whose fate became known when the ledger reconnected. Returns whether this completes the request `r`.
 static bool settle(database *d, request *r) {
   if (!d->doubt.verb) return false;
   bool is_mine = r && d->doubt.of == r, settled = false;
@@ -141,7 +142,7 @@ static bool settle(database *d, request *r) {
     if (is_mine) take_ids(PQgetvalue(d->doubt.ids, 0, 2), r);
     if (r && r->rows.problem) {
       database_fail(d, r, "can't be read: %s", r->rows.problem);
-      is_mine = false; // its caller gets an error, so an intent must not stay
+      is_mine = false; // the verb's caller gets an error, so the verb's intent must be withdrawn
     }
     if (!is_mine && d->doubt.is_intent && !withdraw(d)) {
       connection_close(d, true);
@@ -166,7 +167,7 @@ static void fail_result(database *d, request *r, const char *problem, const PGre
   database_fail(d, r, "can't be %s: %s", is_reading(r->verb) ? "read" : "written", problem ? problem : why);
 }
 
-// Makes the verb fail for its caller. If the verb may have been committed nevertheless, the ledger finds out when it next connects.
+// Makes the verb fail for its caller. If the verb may nevertheless have been committed, the ledger checks this the next time it connects.
 static bool give_up(database *d, const request *r) {
   if (d->doubt.of == r) d->doubt.of = NULL;
   return true;
@@ -181,7 +182,8 @@ bool database_run(database *d, request *r) {
       return true;
     }
     if (!connection_open(d, r, &temporary)) {
-      // If the ledger has been open before, the outcome waits until the ledger can be opened again, since it is recorded nowhere else.
+      // If the ledger has been open before, the outcome waits until the ledger can be opened again, since the outcome is recorded nowhere
+      // else.
       if (is_outcome && d->session) return false;
       return give_up(d, r);
     }
@@ -209,7 +211,7 @@ bool database_run(database *d, request *r) {
       if (!r->rows.problem) return true;
       database_fail(d, r, "can't be read: %s", r->rows.problem);
       if (!number) return true;
-      end = EXCHANGE_LOST; // the verb was committed, and the next connection reads the numbers of its rows
+      end = EXCHANGE_LOST; // the verb was committed, and the next connection reads the ids of its rows
     }
     if (end == EXCHANGE_LOST) {
       connection_close(d, true);
@@ -227,7 +229,7 @@ bool database_run(database *d, request *r) {
       connection_close(d, true);
       again = true;
     }
-    // Another program was faster: a unique index refuses a row that the verb's own statement would have refused a moment later.
+    // If another program was faster, a unique index refuses a row that the verb's own statement would have refused a moment later.
     bool is_forbidden = !problem && r->verb == VERB_retry && exchange_has_state(result, "23505");
     if (!again && !is_forbidden) fail_result(d, r, problem, result);
     PQclear(result);
@@ -257,8 +259,8 @@ double database_idle_delay(const database *d) {
   return renewal > 0 ? renewal : 0;
 }
 
-// Returns whether the connection is still open. libpq notices that it has ended only after reading everything that the server sent before
-// the end.
+// Returns whether the connection is still open. First reads everything that the server has sent, since libpq doesn't notice a closed
+// connection before that.
 static bool is_connected(const database *d) {
   return d->connection && PQconsumeInput(d->connection) && PQconsumeInput(d->connection) && PQstatus(d->connection) == CONNECTION_OK;
 }

@@ -31,7 +31,7 @@ enum {
 // The fate of a verb whose connection was lost before its commit was confirmed.
 typedef enum { FATE_NONE, FATE_COMMITTED, FATE_UNDONE, FATE_UNKNOWN } fate;
 
-// The settings that a transaction needs, if its connection may belong to a pooler, which gives it to other programs as well.
+// The settings that every transaction needs behind a pooler, since a pooler shares its connections among programs.
 #define LOCAL_SETTINGS \
   "SELECT set_config('search_path', 'omni, pg_temp', true), set_config('lock_timeout', '10s', true)," \
   " set_config('statement_timeout', '20s', true), set_config('jit', 'off', true), set_config('synchronous_commit'," \
@@ -66,7 +66,7 @@ struct database {
 // fate of the verb during which the connection was lost. On failure, sets the request's failure, sets *temporary to whether a later attempt
 // may succeed without a person's help, and returns false.
 bool connection_open(database *d, request *r, bool *temporary);
-// Behind a pooler, records from time to time that the session is still open. Closes the connection if that fails.
+// Behind a pooler, records from time to time that the session is still open. Closes the connection if the renewal fails.
 void connection_renew(database *d);
 // Returns the number of seconds without a verb after which the ledger checks its connection.
 double connection_check_delay(const database *d);

@@ -3,8 +3,8 @@
 #ifndef OMNI_LEDGER_POSTGRESQL_DIALECT_H
 #define OMNI_LEDGER_POSTGRESQL_DIALECT_H
 
-// The ledger uses the database server's clock, since clocks differ between machines. If a transaction waits for locks first, this is
-// the time after the wait, since its next statement begins then.
+// The ledger uses the database server's clock, since clocks differ between machines. If a transaction first waits for locks, NOW is the
+// time after the wait, since statement_timestamp() returns the time at which the current statement began.
 #define NOW "date_part('epoch', statement_timestamp())" // many times faster than extract(), which computes with decimals
 #define IS "IS NOT DISTINCT FROM"
 #define IS_NOT "IS DISTINCT FROM"
@@ -22,11 +22,11 @@
 #define ALSO ", instead_of"
 #define ALSO_VALUE ", :instead_of"
 #define UNLESS_LIVE "ON CONFLICT DO NOTHING"
-// Makes other programs read the ledger at once. Only a hint: they also read it every second.
+// Makes other programs read the ledger immediately. A notification is only a hint, since other programs also read the ledger every second.
 #define NOTIFY(text) ", CASE WHEN " text " IS NOT NULL THEN pg_notify('omni', " text ") END"
 #define SKIP_LOCKED " FOR UPDATE SKIP LOCKED"
-// For how many seconds a session's claims count after it last claimed anything, and for how long a session behind a pooler counts as open
-// after it last renewed the time in its row. So both end when its program ends or stalls.
+// The number of seconds for which claims are valid after the session's last claim, and for which a session behind a pooler counts as open
+// after its last renewal. When a program ends or stalls, its claims and its session therefore expire.
 #define LEASE "60"
 #define HAS_CLAIM(session) "(" session " IN (SELECT number FROM session WHERE claims_until > " NOW ") AND " ALIVE(session) ")"
 #define IS_LISTED "service " IS " :service AND task_id = ANY (string_to_array(:task_ids, chr(10))) AND state = 'accepted'"
@@ -41,7 +41,7 @@
   "UPDATE submit SET waiter = NULL WHERE " IS_LISTED " AND waiter = :_session RETURNING task_id" NOTIFY("'claims'")
 #define IS_ORPHANED \
   "(waiter IS NULL AND NOT " ALIVE("session") " OR waiter IS NOT NULL AND NOT " HAS_CLAIM("waiter") ")"
-#define INDEXED_BY(index) "" // PostgreSQL finds the best index itself
+#define INDEXED_BY(index) "" // PostgreSQL finds the best index on its own
 #define BEGIN "BEGIN"
 #define NEXT_NUMBER(table) "setval(pg_get_serial_sequence('" table "', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM " table "), false)"
 #define CONTINUE_NUMBERS "SELECT " NEXT_NUMBER("submit") ", " NEXT_NUMBER("job")

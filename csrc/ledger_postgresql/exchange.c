@@ -38,7 +38,8 @@ static bool is_fatal(const PGresult *result) {
   return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
-// Returns whether an error is libpq's own: it has run out of memory, for example. Then the server may have carried out the statement.
+// Returns whether an error comes from libpq itself, for example because libpq ran out of memory. Despite such an error, the server may have
+// executed the statement.
 static bool is_libpqs_own(const PGresult *result) {
   return !PQresultErrorField(result, PG_DIAG_SQLSTATE);
 }
@@ -95,7 +96,7 @@ static bool send(database *d, int which, const bindings *b) {
   return PQsendQueryPrepared(d->connection, name, s->count, b->values, b->lengths, b->formats, 1);
 }
 
-// Collects the statements' results until the transaction ends, since only its end proves that the statements were committed.
+// Collects the statements' results until the transaction ends, since only the transaction's end proves that the statements were committed.
 static outcome collect(database *d, const int *which, int count, PGresult **result) {
   double deadline = clock_now() + ANSWER_TIMEOUT;
   bool failed = false, is_preparing = count > 0 && must_prepare(d, which[0]);

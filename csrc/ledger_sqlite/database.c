@@ -82,7 +82,7 @@ static int query_text(database *d, const char *sql, char *answer, size_t size) {
     const unsigned char *text = sqlite3_column_text(statement, 0);
     if (text) snprintf(answer, size, "%s", text);
   }
-  int end = sqlite3_finalize(statement); // may have to commit what the statement wrote
+  int end = sqlite3_finalize(statement); // sqlite3_finalize may have to commit the statement's changes
   return code == SQLITE_ROW || code == SQLITE_DONE ? end : code;
 }
 
@@ -223,7 +223,7 @@ static bool try_open(database *d, request *r, int *code) {
   if (*code == SQLITE_OK) *code = end(d, r, read_version(d, &version, &verdict));
   if (*code == SQLITE_OK && verdict == FINE) *code = query_text(d, "PRAGMA journal_mode = WAL", mode, sizeof mode);
   if (*code == SQLITE_OK && verdict == FINE && version < VERSION) {
-    if (strcmp(mode, "wal") == 0) *code = database_trust_log(d); // without a log, this would leave the log's index open
+    if (strcmp(mode, "wal") == 0) *code = database_trust_log(d); // if there is no log, database_trust_log would leave the log's index open
     if (*code == SQLITE_OK) *code = database_note_code(d, migrate(d, r, &version, &verdict));
     d->needs_checkpoint = true;
   }
@@ -289,7 +289,7 @@ double database_idle_delay(const database *d) {
 // Copies the write-ahead log into the main file, except for parts that other programs are still reading. Waits for the disk, but not for
 // other programs. Ignores a failure, since the next checkpoint copies the log.
 void database_idle(database *d) {
-  // While another connection runs a checkpoint, which may miss our last commits, our own checkpoint fails.
+  // Retries, since a checkpoint of another connection makes this one fail, and may miss this connection's last commits.
   for (int tries = 0; d->db && d->needs_checkpoint && !d->doubtful && tries < CHECKPOINT_TRIES; tries++) {
     if ((checkpoint(d) & 0xFF) != SQLITE_BUSY) break;
     nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);

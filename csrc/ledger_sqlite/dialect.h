@@ -14,9 +14,10 @@
 #define ALSO ""
 #define ALSO_VALUE ""
 #define UNLESS_LIVE "" // SQLite runs one writer at a time, so the statement itself finds every identical submit
-#define NOTIFY(text) "" // programs that share a file only poll
+#define NOTIFY(text) "" // programs that share a ledger file poll it for changes, and so need no notifications
 #define SKIP_LOCKED "" // SQLite runs one writer at a time
-// Programs that share a file all query their tasks: they run on one machine, a query costs nothing, and a claim would cost a commit.
+// Programs that share a ledger file don't claim tasks. Each program queries its tasks itself, since a query is free, whereas a claim would
+// cost a commit.
 #define CLAIM "SELECT :service AS task_id, :task_ids AS status WHERE 0"
 #define RELEASE CLAIM
 #define IS_ORPHANED "NOT " ALIVE("session")

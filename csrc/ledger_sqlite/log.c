@@ -9,7 +9,7 @@
 #include "shared/file.h"
 
 enum { LOG_HEADER = 32, FRAME_HEADER = 24, INDEX_REGION = 32768, CHECKED = 8 };
-static const uint32_t magic = 0x377F0682; // the lowest bit means that the checksums use big-endian words
+static const uint32_t magic = 0x377F0682; // if the lowest bit is set, the checksums use big-endian words
 
 // The part of the log index's header that omni needs.
 typedef struct {
@@ -37,7 +37,7 @@ static bool has_checksum(const uint32_t sums[2], const unsigned char *stored) {
   return big_endian(stored) == sums[0] && big_endian(stored + 4) == sums[1];
 }
 
-// Checks a frame and writes the same bytes again; if `salt` is NULL, does so for the log's header.
+// Checks a frame and writes the same bytes again; if `salt` is NULL, checks and writes the log's header instead.
 static int rewrite(sqlite3_file *log, unsigned char *bytes, int length, sqlite3_int64 at, uint32_t sums[2], const unsigned char *salt,
                    bool is_big) {
   bool fine;

@@ -25,12 +25,12 @@
 
 enum {
   POOL_EXTRA = 16384,  // bytes per connection for libmicrohttpd's own data and a response's headers, in addition to the request's headers
-  CLOSING_ROUNDS = 64, // how many more times a closing listener runs in order to send the responses that it already has
+  CLOSING_ROUNDS = 64, // maximum number of times that a closing listener runs libmicrohttpd in order to send the remaining responses
   MAX_IDLE_STEPS = 16,         // steps
 };
 
-// Seconds. While a TLS handshake or a chunk-size line is incomplete, libmicrohttpd 0.9.75 keeps asking to run again immediately.
-// After MAX_IDLE_STEPS steps without any event, the listener therefore waits for PAUSE seconds, or until new data arrives.
+// Seconds. While a TLS handshake or a chunk-size line is incomplete, libmicrohttpd 0.9.75 keeps asking to run again immediately. After
+// MAX_IDLE_STEPS steps without any event, the listener therefore waits for PAUSE seconds, or until new data arrives.
 static const double PAUSE = 0.05;
 
 // The number of seconds that a refused client has to finish sending its request.
@@ -70,7 +70,8 @@ static int open_socket(listener *l, const char *host, int port, char *message, s
   return fd;
 }
 
-// Stops the listener: accepts no more requests, drops those without a response, and sends the responses that it can send without waiting.
+// Stops the listener: accepts no more requests, drops requests that have no response yet, and sends the responses that it can send without
+// waiting.
 static void stop(listener *l) {
   l->closing = true;
   l->taken++;
@@ -101,7 +102,7 @@ static void release(listener *l) {
 
 // --- opening
 
-// Returns the configured number of connections, or half of the process's descriptor limit if that is less.
+// Returns the configured maximum number of connections, or half of the process's descriptor limit if that is less.
 static unsigned most_connections(lua_Integer wanted) {
   struct rlimit descriptors;
   if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY) return (unsigned)wanted;

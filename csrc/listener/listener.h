@@ -36,7 +36,7 @@ typedef struct {
   size_t bodies;               // the total size in bytes of all requests' bodies
   request *requests;           // the requests whose connection is open
   request *queue, **queue_end; // complete requests that `next` hasn't returned, oldest first
-  unsigned long taken;         // changes when a request leaves the queue and when the listener closes
+  unsigned long taken;         // a counter that changes when a request leaves the queue and when the listener closes
   double allowed[PHASES];      // seconds
   connection *first[PHASES], *last[PHASES]; // the connections in each phase; the one with the earliest deadline is first
   void *addresses;                     // a tree (tsearch) of client_address structs, ordered by address
@@ -89,7 +89,7 @@ struct request {
   char *method, *target;         // `target`: without the query; `method` may be NULL until the headers have arrived
   size_t target_length;          // including the query
   const char *query;             // NULL: none
-  buffer headers;                // name, NUL, value, NUL, ...
+  buffer headers;                // the headers' names and values, each followed by a NUL
   buffer body;                   // moved into a Lua string when Lua takes the request
   char *file;                    // path of the file that contains the body; deleted with the request; NULL: the body is in memory
   int file_fd;                   // the descriptor of `file`, open until the body is complete
@@ -107,7 +107,7 @@ enum { IDLE, HEADER, BODY, ANSWER, TIMES };
 typedef struct {
   lua_Integer whole[WHOLES];
   double seconds[TIMES];
-  const char *host, *certificate, *key; // paths; `certificate` and `key` are either both set or both NULL
+  const char *host, *certificate, *key; // `certificate` and `key` are paths, and either both set or both NULL
   const char *body_directory;           // or NULL
 } listener_options;
 
@@ -163,7 +163,7 @@ enum MHD_Result request_intake_proceed(void *of, struct MHD_Connection *mhd, con
                                const char *data, size_t *length, void **context);
 void request_intake_finish(void *of, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why);
 
-// Ends a request although its connection stays open.
+// Ends a request, but keeps its connection open.
 void request_intake_end(listener *l, request *r);
 
 // Stores a request's method and headers. Returns 0, or the HTTP status with which to refuse the request, or -1 when memory runs out.

@@ -65,7 +65,7 @@ bool request_push(lua_State *L, listener *l) {
   lua_setiuservalue(L, -2, 1);
   size_t length = r->body.length;
   buffer_free(&r->body);
-  r->body.length = length; // the method `size` returns this length; it is also the length of a body in a file
+  r->body.length = length; // also set for a body in a file; the `size` method returns this length
   l->queue = r->after;
   if (!l->queue) l->queue_end = &l->queue;
   r->after = NULL;

@@ -28,9 +28,9 @@ static bool is_clean(const char *text, bool blanks) {
 // --- gaps between the parts of the head
 
 // Detects lines that libmicrohttpd before 1.0 has dropped or changed: it silently cuts a line at a NUL, treats a folded line as a part of
-// the line before it, and accepts a bare LF at the end of a line. libmicrohttpd leaves each part of the head at its original place, with a
-// NUL after it. A gap between two parts therefore shows that libmicrohttpd has dropped something between them. libmicrohttpd 1.0 and later
-// refuses such requests itself in its strict mode (listener.c).
+// the line before it, and accepts a bare LF at the end of a line. Each part of the head stays at its original place in libmicrohttpd's
+// buffer, with a NUL after it. A gap between two parts therefore shows that libmicrohttpd has dropped something between them. In its strict
+// mode (listener.c), libmicrohttpd 1.0 and later refuses such requests itself.
 
 #if MHD_VERSION < 0x01000000
 enum { LINE_END = 2 }; // bytes of CRLF
@@ -98,8 +98,8 @@ int request_head_take(request *r, const char *path, const char *method, const ch
   if (!c.good || !request_head_is_token(method, strlen(method))) return 400;
   if (c.coding && !ascii_is(c.coding, "chunked")) return 501;
   // Refuses all chunked bodies. Refuses chunked bodies, since servers interpret chunk-size lines differently: libmicrohttpd 0.9 accepts a
-  // bare LF at the end of such a line, so a reverse proxy might see different requests than omni does. libmicrohttpd doesn't show these
-  // lines to its callers.
+  // bare LF at the end of such a line, so a reverse proxy might see different requests than omni does. This code can't check chunk-size
+  // lines itself, since libmicrohttpd doesn't pass them on.
   if (c.coding) return 411;
   unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd accepts only a number of at most 64 bits
   return length > r->listener->max_body ? 413 : 0;

@@ -117,9 +117,10 @@ static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
 #define BUSY "503 Service Unavailable\r\nRetry-After: 10"
 #define FULL "507 Insufficient Storage"
 
-// Refuses a request before its body is complete. libmicrohttpd can't respond so early, so turn_away writes the response to the socket
-// directly. The socket's send buffer has room, since at most "100 Continue" was sent before. The listener discards the rest of the body for
-// a while, since a client that is still sending when its connection is closed would see a reset instead of the response.
+// Refuses a request before its body is complete. Writes the response directly to the socket, since libmicrohttpd can't respond so early.
+// The socket's send buffer has enough room, since nothing but "100 Continue" can have been sent for this request. The listener discards the
+// rest of the body for a while, since a client that is still sending when its connection is closed would see a reset instead of the
+// response.
 static void turn_away(listener *l, request *r, const char *status) {
   char text[128];
   int size = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status);
@@ -160,8 +161,8 @@ static enum MHD_Result take_head(listener *l, request *r, const char *path, cons
   return MHD_YES;
 }
 
-// Makes room for `more` bytes by refusing the oldest unfinished bodies, which come from the slowest clients. Returns false if no other
-// request has an unfinished body.
+// Makes room for `more` bytes by refusing the requests with the oldest unfinished bodies, which come from the slowest clients. Returns
+// false if no other request has an unfinished body.
 static bool make_room(listener *l, const request *r, size_t more) {
   while (more > l->max_bodies - l->bodies) {
     const connection *c = l->first[PHASE_BODY];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Opens files whose path another program may control. Opens only regular files, and never blocks.
+// Opens files at paths that another program may control. Opens only regular files, and never blocks.
 #ifndef OMNI_FILE_H
 #define OMNI_FILE_H
 
@@ -16,7 +16,7 @@
 int file_open(const char *path, int flags, mode_t mode, struct stat *info);
 // Returns a text that explains why file_open failed. `error` is the errno that file_open has set.
 const char *file_problem(int error);
-// Writes all bytes. Returns how many bytes were written. After an error, this number is less than `length`, and errno is set.
+// Writes all bytes. Returns how many bytes were written. After an error, the returned number is less than `length`, and errno is set.
 size_t file_write(int fd, const void *bytes, size_t length);
 // Reads `length` bytes from this offset, or fewer if the file ends earlier. Returns the number of bytes that were read, or -1 with errno
 // set.
