@@ -19,8 +19,8 @@ local function pump(driver, changed)
   end
 end
 
----Calls `fn(...)` in a fiber, as `omni.run` does. The calling cqueues coroutine waits until `fn` returns, and other coroutines run
----meanwhile. Any number of coroutines can use `call` at the same time.
+---Calls `fn(...)` in a fiber, as `omni.run` does. The calling cqueues coroutine waits until `fn` returns, while other coroutines continue
+---to run. Any number of coroutines can use `call` at the same time.
 ---@param fn function
 ---@return any ...  what `fn` returned; nil and the error if it raised one, or if the host was detached (code "cancelled")
 function Host_methods:call(fn, ...)
@@ -34,8 +34,8 @@ function Host_methods:call(fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
----Stops driving omni's event loop, so that the cqueues controller can become empty. Cancels running calls. Calling `detach` again does
----nothing.
+---Stops driving omni's event loop, so that the cqueues controller can become empty. Cancels running calls. Calling `detach` again has no
+---effect.
 function Host_methods:detach() self.driver:close() end
 
 Host_mt.__close = Host_methods.detach

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The `omni` module contains every function that a program may call. Each function is documented in the file that defines it.
+-- The `omni` module contains all public functions. Each function is documented in the file that defines it.
 --
 -- `require "omni"` loads only what a client needs. The first call to any other function loads that function's module, so a program that
 -- only submits and queries needs neither the storyboard language nor libmicrohttpd.
@@ -54,7 +54,7 @@ local function parse_callback(body)
     failure.retry, failure.call = nil, "omni.parse_callback"
     return nil, err.new(failure)
   end
-  local whole = json.decode(body) or core.decode(body) -- the service may send bytes that aren't UTF-8
+  local whole = json.decode(body) or core.decode(body) -- `core.decode` also accepts text that isn't valid UTF-8
   if whole then task.raw = type(whole.task_id) == "string" and whole or whole.data end
   if task.error then
     task.error.task_id, task.error.retry = task.id, nil

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Encodes Lua values as JSON, and decodes JSON. Uses lua-cjson only for decoding, since different versions of lua-cjson encode differently.
--- For example, lua-cjson 2.1.0 writes at most 14 digits of a number, and writes every empty table as {}.
+-- For example, lua-cjson 2.1.0 writes numbers with at most 14 digits, and writes every empty table as {}.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -52,8 +52,8 @@ local function mark_like(copy, original)
   return kind and setmetatable(copy, marks[kind]) or copy
 end
 
----Returns whether a table is an array or an object in JSON. If the table has no mark, its keys decide. Returns nil and a reason if the
----table is neither an array nor an object.
+---Returns whether a table is an array or an object in JSON. If the table has no mark, its keys determine its kind. Returns nil and a reason
+---if the table is neither an array nor an object.
 ---@param value table
 ---@return "array"|"object"|"empty"|nil kind  "empty": the table has neither a mark nor content
 ---@return string|nil why
@@ -104,7 +104,8 @@ local function escaped(char)
   return short[char] or ("\\u%04x"):format(char:byte())
 end
 
--- Patterns for characters that can mislead a terminal or a reader: C1 controls, bidirectional controls, and line and paragraph separators.
+-- Patterns for characters that can confuse a terminal or mislead a reader: C1 controls, bidirectional controls, and line and paragraph
+-- separators.
 local misleading <const> = { "\xC2[\x80-\x9F]", "\xD8\x9C", "\xE2\x80[\x8E\x8F\xA8-\xAE]", "\xE2\x81[\xA6-\xA9]" }
 
 local function escaped_code(char)
@@ -164,7 +165,7 @@ end
 local shapes = setmetatable({}, { __mode = "k" }) -- metatable → fields, as { name =, optional = }
 local Raw_mt = { __name = "omni.json.raw" }
 
--- Returns the names of those fields of a shape that the value has, in the shape's order.
+-- Returns the names of the shape's fields that are present in the value, in the shape's order.
 local function names_of_shape(value, fields)
   local names = {}
   for _, field in ipairs(fields) do
@@ -271,7 +272,7 @@ local function text(value) return write_or_raise(value, for_text) end
 
 local for_terminal <const> = { empty = "array", repair = true, printed = true }
 
----Encodes a value as `text` does, but escapes the characters that can mislead a terminal.
+---Encodes a value as `text` does, but escapes characters that can confuse a terminal or mislead a reader.
 ---@param value any
 ---@return string
 local function printed(value) return write_or_raise(value, for_terminal) end
@@ -306,7 +307,7 @@ end
 
 -- --- reading
 
--- Returns the position of the closing quote of the JSON string that begins at `at`.
+-- Returns the position of the quote that closes the JSON string at position `at`.
 local function string_end(json, at)
   at = json:find('["\\]', at + 1)
   while json:sub(at, at) == "\\" do at = json:find('["\\]', at + 2) end
@@ -377,7 +378,7 @@ local function decode(json)
   return settled(assert(core.decode(with_signs(json, sign))), sign)
 end
 
--- Returns the position of the last byte of the value that begins at `at`. The text must be valid JSON.
+-- Returns the position of the last byte of the JSON value at position `at`. The text must be valid JSON.
 local function value_end(json, at)
   local sign = json:sub(at, at)
   if sign == '"' then return string_end(json, at) end

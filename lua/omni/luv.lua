@@ -50,20 +50,20 @@ function Host_methods:call(fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
----Stops driving omni's event loop and closes the host's libuv handles. Cancels running calls. Calling `detach` again does nothing.
+---Stops driving omni's event loop and closes the host's libuv handles. Cancels running calls. Calling `detach` again has no effect.
 function Host_methods:detach() self.driver:close() end
 
 Host_mt.__close = Host_methods.detach
 
----Lets libuv's event loop drive omni's event loop until you call `host:detach()`. While libuv drives the loop, the fibers that you spawn
----run even if nothing waits for them, and they keep `uv.run` from returning.
+---Lets libuv's event loop drive omni's event loop until you call `host:detach()`. While libuv drives omni's event loop, the fibers that you
+---spawn run even if nothing waits for them, and they keep `uv.run` from returning.
 ---@param opts? omni.HostOptions
 ---@return omni.LuvHost
 local function attach(opts)
   local self = setmetatable({}, Host_mt)
   self.driver = hosts.attach("omni.luv.attach", opts, {
     on_change = function()
-      if self.timer:is_closing() or self.poll:is_closing() then return self:detach() end -- the program is closing all of its handles
+      if self.timer:is_closing() or self.poll:is_closing() then return self:detach() end -- the program is closing all of its libuv handles
       prepare(self)
     end,
     on_detach = function()

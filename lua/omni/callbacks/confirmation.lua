@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT
--- Confirms the callbacks that the receiver has accepted (receiver.lua): omni doesn't trust a callback until a query confirms it. A
--- callback that names the task of a submit with an unknown outcome can settle that submit.
+-- Queries the tasks that callbacks named, because omni doesn't trust a callback until a query confirms it. If a submit's outcome is
+-- unknown, a callback that names the submit's task can determine the outcome.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
 local matching = require "omni.client.match_task"
 local poller = require "omni.client.poller"
 
-local SETTLES_FOR <const> = 1800 -- seconds after a submit request during which a callback can settle the request's outcome
+local SETTLES_FOR <const> = 1800 -- seconds after a submit request during which a callback can still determine its outcome
 local QUERY_EVERY <const> = 1    -- minimum number of seconds between two queries for the same token
-local MAX_QUERIES <const> = 10   -- maximum number of consecutive queries that don't confirm a callback
-local LOOK_EVERY <const> = 2     -- seconds between two checks for an outcome that another program has determined
+local MAX_QUERIES <const> = 10   -- number of unsuccessful queries after which omni stops trying to confirm a callback
+local LOOK_EVERY <const> = 2     -- seconds between checks of whether another program has determined the outcome
 
 -- Wakes the fibers that are waiting for the outcome of a submit request.
 local function wake_waiting(entry, task)
@@ -35,13 +35,13 @@ local function settle(self, entry)
     report(self, { event = "settled", task_id = task.id, state = task.status, scene = row.scene })
     return true
   elseif problem.code == "task_mismatch" then
-    entry.kept, entry.heard = nil, nil -- another callback, which names the right task, may still arrive
+    entry.kept, entry.heard = nil, nil -- a callback that names the right task may still arrive
     return true
   end
   return false
 end
 
--- Queries the task that a callback named. Returns whether the callback needs no further query. If a callback reported a finished task, it
+-- Queries the task that a callback named. Returns true if the callback needs no further query. A callback that reports a finished task
 -- needs another query as long as the service reports that the task is still running.
 local function check(self, entry)
   if entry.unknown then return settle(self, entry) end
@@ -106,7 +106,7 @@ function work(self)
     local entry = queue[queue.first]
     queue[queue.first], queue.first = nil, queue.first + 1
     if queue.first > queue.last then queue.first, queue.last = 1, 0 end
-    if queue.first <= queue.last then start_worker(self) end -- this worker may have to wait for the response to its query
+    if queue.first <= queue.last then start_worker(self) end -- so that the queue doesn't wait for this worker's query
     work_on(self, entry)
   end
 end
@@ -118,7 +118,7 @@ local function enqueue(self, entry)
   start_worker(self)
 end
 
----Has a worker query the task that a callback named, at most once a second for each token.
+---Makes a worker query the task that a callback named, at most once per second for each token.
 ---@param self omni.Receiver
 ---@param entry omni.Token
 function confirm(self, entry)
@@ -151,7 +151,7 @@ end
 
 -- --- submits with an unknown outcome
 
--- Returns the task if another program has determined the outcome of the submit request.
+-- Returns the submit's task if another program has determined the submit's outcome.
 local function settled_elsewhere(self, entry)
   local now = entry.ledger:row("row", { id = entry.row.id })
   return now and now.state ~= "unknown" and now.task_id and self.client:task(now.task_id) or nil
@@ -186,7 +186,7 @@ local function await_settled(self, ledger, row)
   return task
 end
 
----Settles submits with unknown outcomes whose callbacks arrived while no running program could confirm them.
+---Determines the outcomes of submits whose callbacks arrived while no program was running that could confirm them.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
 ---@return integer count

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The callback receiver. Anyone can POST to the receiver, and the service doesn't sign its callbacks. Each submit therefore has a secret
--- token in its callback URL. A callback is only a hint, which omni doesn't trust until a query confirms it.
+-- The callback receiver. Anyone can POST to the receiver, and the service doesn't sign its callbacks. To keep forged callbacks out, each
+-- submit's callback URL contains a secret token. A callback is only a hint, which omni doesn't trust until a query confirms it.
 
 local confirming = require "omni.callbacks.confirmation"
 local core = require "omni.core"
@@ -10,7 +10,7 @@ local options = require "omni.options"
 local tokens = require "omni.callbacks.token"
 
 local MAX_BODY <const> = 1048576
-local MAX_HEADER <const> = 4096 -- libmicrohttpd clears several times as much memory for each request
+local MAX_HEADER <const> = 4096 -- maximum size in bytes; libmicrohttpd clears several times this much memory for each request
 local MAX_LOCAL <const> = 1000 -- maximum number of connections from one address on the loopback interface
 
 ---@class omni.Receiver
@@ -59,7 +59,7 @@ local function accept(self, entry, id, status)
   if not entry.task_id then
     local fine, problem = record_named_task(self, entry, id)
     if not fine then return "unavailable", problem end
-    if entry.task_id and entry.task_id ~= id then return "wrong_task" end -- the response to the submit has arrived in the meantime
+    if entry.task_id and entry.task_id ~= id then return "wrong_task" end -- the submit's response has arrived in the meantime
   end
   entry.final = entry.final or status == "success" or status == "failed"
   if entry.task_id or entry.unknown then confirming.confirm(self, entry) end
@@ -102,8 +102,8 @@ local function handle(self, method, path, headers, body)
   return response[1], response[3], response[2]
 end
 
----Handles a callback request that an application's own web server has received. The last part of the request's path is the token. `handle`
----may wait for the disk, so call it in a fiber (omni.spawn). Outside of a fiber, `handle` runs the event loop while it waits.
+---Handles a callback request that an application's own web server has received. The last segment of the request's path is the token.
+---`handle` may wait for the disk, so call it in a fiber (omni.spawn). Outside of a fiber, `handle` runs the event loop while it waits.
 ---@param method string
 ---@param path string                  as requested; a query string is ignored
 ---@param headers table<string, string>|nil  only Content-Encoding matters: a compressed body gets 415

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Stores the tokens of a callback receiver (receiver.lua), which looks tokens up by their digests. A token's entry is in memory or in the
--- ledger. To save memory, the receiver keeps only the tokens of the most recently finished tasks in memory. The receiver also drops a
--- task's entry once the application has dropped the task's handle.
+-- Stores a callback receiver's tokens. The receiver (receiver.lua) looks tokens up by digest. A token's entry is in memory or in the
+-- ledger. To save memory, the receiver drops a finished task's token from memory once enough other tasks have finished. The receiver also
+-- drops a task's entry once the application no longer uses the task's handle.
 
 local core = require "omni.core"
 
 local BYTES <const> = 16        -- 128 bits
-local KEPT <const> = 10000        -- how many tokens of finished tasks stay in memory, in case the service repeats a callback
+local KEPT <const> = 10000        -- number of finished tasks whose tokens stay in memory, in case the service repeats a callback
 local ANSWERED_BY <const> = 1800  -- seconds after which a submit without a response is dropped from memory; the ledger still contains it
 local SWEEP_LEAST <const> = 1000
 
@@ -36,7 +36,7 @@ local SWEEP_LEAST <const> = 1000
 local Tokens_methods = {}
 local Tokens_mt = { __name = "omni.tokens", __index = Tokens_methods }
 
--- Marks a token's task as over. If memory then holds too many tokens of finished tasks, drops the oldest of these tokens.
+-- Marks a token's task as finished. If memory then holds too many tokens of finished tasks, drops the oldest of these tokens.
 local function retire(self, entry)
   if entry.over then return end
   entry.over, entry.row, entry.unknown = true, nil, nil
@@ -46,8 +46,9 @@ local function retire(self, entry)
   self.ended[slot], self.ended_last = entry.hash, slot
 end
 
--- Removes a token from memory if its task has ended without a callback or has no handle, or if its submit will get no response. The removed
--- tokens remain in the ledger. A sweep starts when more tokens have been added since the last sweep than that sweep left in memory.
+-- Removes each token from memory whose task has ended without a callback or has no handle, or whose submit won't get a response. The
+-- removed tokens remain in the ledger. A sweep starts when the number of tokens added since the last sweep exceeds the number that were
+-- left after that sweep.
 local function sweep(self)
   local now, live, ledger = core.now(), 0, self.client:ledgers()[1]
   for hash, entry in pairs(self.entries) do
@@ -88,7 +89,7 @@ function Tokens_methods:issue()
   return token, hash
 end
 
----Returns the digest of the token in a path, or nil if the path contains no token.
+---Returns the digest of the token in a URL path, or nil if the path contains no token.
 ---@param path string
 ---@return string|nil hash
 function Tokens_methods:hash(path) -- luacheck: ignore self
@@ -145,7 +146,7 @@ function Tokens_methods:find(hash)
   return entry
 end
 
----Marks a token's task as over, so that the receiver accepts further callbacks with this token without a query.
+---Marks a token's task as finished, so that the receiver accepts further callbacks with this token without a query.
 Tokens_methods.retire = retire
 
 ---@param hash string

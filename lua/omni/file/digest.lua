@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Computes the SHA-256 digests of files. Other fibers keep running while omni computes a digest.
+-- Computes SHA-256 digests of files. Other fibers keep running while omni computes a digest.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Recognises image, video and audio files by their first bytes. A file's name matters only if several kinds of files begin with the same
+-- Recognises image, video and audio files by their first bytes. A file's name matters only if several file formats begin with the same
 -- bytes.
 
 local core = require "omni.core"
@@ -78,7 +78,8 @@ local rows = {
   { name = "an HEIC or AVIF image",
     fits = brand { "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis" } },
   { name = "MOV", type = "video/quicktime", endings = { ".mov", ".qt" }, fits = either(brand { "qt  " }, old_film) },
-  -- Some programs write audio files with a brand that is meant for videos. The file name's extension then decides between audio and video.
+  -- Some programs write audio files with a brand that is meant for videos. For such a brand, the file name's extension decides between
+  -- audio and video.
   { name = "M4A", type = "audio/mp4", endings = { ".m4a" }, fits = brand { "M4A ", "M4B " }, within = "MP4" },
   { name = "MP4", type = "video/mp4", endings = { ".mp4", ".m4v" }, fits = either(named_film, reads_as_film) },
   { name = "WebM", type = "video/webm", endings = { ".webm" }, fits = both(matroska, holds("\x42\x82.webm", 128)) },
@@ -130,7 +131,7 @@ local function is_text(bytes)
     or not bytes:find "[\0-\8\11\14-\26\28-\31\127]"
 end
 
----If the bytes don't belong to an image, a video or an audio file, returns the file's kind.
+---If a file isn't an image, a video or an audio file, returns what kind of file it is.
 ---@param bytes string  its first bytes (`enough` of them)
 ---@return string|nil what  "a page of HTML, SVG or XML", "JSON", ...; nil: it is media, or an unknown binary kind
 local function not_media(bytes)
@@ -158,7 +159,7 @@ local function download_trouble(bytes, encoding)
   return what and is_text(bytes) and ('%s: "%s"'):format(what, core.clean(bytes, 80)) or what
 end
 
----Returns the media type of a file.
+---Returns a file's media type.
 ---@param bytes string  its first bytes (`enough` of them)
 ---@param path string   for its extension
 ---@return omni.MediaType|nil

@@ -38,7 +38,7 @@ local function absolute(path)
   return (parent == "" and "" or absolute(parent)) .. "/" .. rest
 end
 
----Returns a relative path in its normal form. Returns nil if the path is absolute, contains "..", or can't be the path of a file: a path
+---Returns a relative path in its normal form. Returns nil if the path is absolute, contains "..", or can't be the path of a file. A path
 ---from another machine must not lead outside the folder that it is relative to.
 ---@param path string
 ---@return string|nil
@@ -52,7 +52,7 @@ local function contained(path)
   return parts[1] and table.concat(parts, "/")
 end
 
----Copies a file, in another process, so that the loop doesn't wait for the disk.
+---Copies a file in another process, so that the event loop doesn't wait for the disk.
 ---@param from string
 ---@param to string
 ---@return true|nil
@@ -110,8 +110,8 @@ local function put_back(older, path)
   core.rename_new(older, path)
 end
 
----Renames a complete file to its final path. If a file already exists at the final path, `place` replaces that file if `is_ours` returns
----true. If `is_ours` returns false, `place` renames the existing file with `step_aside`, and renames it back if placing the new file fails.
+---Renames a complete file to its final path. `place` replaces an existing file at the final path if `is_ours` returns true. If `is_ours`
+---returns false, `place` renames the existing file with `step_aside`, and renames it back if placing the new file fails.
 ---@param part string
 ---@param path string  in the same file system
 ---@param is_ours fun(path: string): boolean  returns whether the file at that path may be replaced; may wait

@@ -1,17 +1,17 @@
 -- SPDX-License-Identifier: MIT
 -- An API key's rate limiter decides when each request may start. Requests wait in a single queue, first come, first served. A request may
 -- start when a connection is free, no pause is active (after a 429 or 455 response), and the key's own rate allows another request.
--- Programs that share a ledger also share the pause and the rate.
+-- Programs that share a ledger also share each key's pauses and rate.
 
 local backoff = require "omni.http.backoff"
 local core = require "omni.core"
 local loop = require "omni.loop"
 local wait_queue = require "omni.loop.wait_queue"
 
--- Failures that pause all of a key's requests. The number is the factor by which a failure multiplies the length of the pause.
+-- Failures that pause all of a key's requests. Each number is the factor by which a failure multiplies the length of the pause.
 local PAUSES <const> = { rate_limited = 1, maintenance = 10 }
 
-local REPORTED <const> = 1 -- seconds; the limiter doesn't report extensions of a pause that are shorter than this
+local REPORTED <const> = 1 -- seconds; the limiter doesn't report a pause's extension if it is shorter than this
 
 ---Returns whether a failure pauses all of the key's requests.
 ---@param failure table
@@ -55,7 +55,7 @@ local function end_pause(self)
   if self.events then loop.background(self.events.emit, self.events, { event = "resumed", key = self.key }) end
 end
 
--- Sets the time of the next start, also if the fiber that reserves the start fails.
+-- Sets the next request's start time, even if the fiber that reserves the start fails.
 local Reservation_mt = {
   __close = function(reservation)
     local self = reservation.limiter
@@ -64,8 +64,8 @@ local Reservation_mt = {
   end,
 }
 
--- Reserves the next start among all programs that share the key's rate. No request starts until then. If the ledger fails, this program's
--- own requests alone keep the rate.
+-- Reserves the next request's start time among all programs that share the key's rate. No request starts until the reservation is made. If
+-- the ledger fails, only this program's own requests count towards the rate.
 local function reserve_start(self)
   self.next_at = math.huge
   loop.background(function()
@@ -96,8 +96,8 @@ local function take_turn(self)
   if self.shared and self.shared:is_shared() then self.next_at = nil else self.next_at = self.own_next_at end
 end
 
--- Returns how many waiting requests to wake. The result is at least one, even if no request may start now: the
--- first request in the queue must wake, and then waits for the next start time on behalf of all requests.
+-- Returns how many waiting requests to wake. The result is at least one, even if no request may start now. The first request in the queue
+-- always wakes, because it waits for the next start time on behalf of all requests.
 local function turns_available(self)
   if self.paused_until or self.interval or not self.http then return 1 end
   return math.max(1, math.min(self.connections - self.http:running() - self.reserved, self.allowance or math.huge))
@@ -108,7 +108,7 @@ function Limiter_methods:advance()
   self.queue:wake_first(turns_available(self))
 end
 
----Returns whether no request is waiting.
+---Returns true if no request is waiting.
 ---@return boolean
 function Limiter_methods:is_idle()
   return self.queue:is_empty()
@@ -162,7 +162,7 @@ function Limiter_methods:enter(timeout, max_pause)
   return number
 end
 
----Reports that a request has ended or will not start.
+---Notifies the limiter that a request has ended or won't start.
 function Limiter_methods:leave()
   if self.allowance then
     self.ended = self.ended + 1
@@ -180,7 +180,7 @@ Limiter_mt.__close = Limiter_methods.leave -- a `<close>` variable calls `leave`
 local Turn_methods = {}
 local Turn_mt = { __name = "omni.rate_limiter.turn", __index = Turn_methods }
 
----Waits for a turn like `enter`, but for a request that the caller still has to prepare. The request keeps its turn until it starts, or
+---Like `enter`, waits for a turn, but for a request that the caller still has to prepare. The request keeps its turn until it starts, or
 ---until the caller closes the turn.
 ---@param max_pause? number
 ---@return table|nil turn
@@ -191,7 +191,7 @@ function Limiter_methods:reserve(max_pause)
   return setmetatable({ limiter = self, number = number }, Turn_mt)
 end
 
----Reports that this turn's request is starting now.
+---Notifies the limiter that this turn's request is starting now.
 function Turn_methods:use()
   self.used = true
   self.limiter.reserved = self.limiter.reserved - 1
@@ -203,7 +203,7 @@ function Turn_mt:__close()
   self.limiter:leave()
 end
 
----Adapts the limiter to the outcome of a request. If the service refuses several requests at the same time, the key's requests pause only
+---Adapts the limiter to the outcome of a request. If the service refuses several requests at the same time, the limiter pauses the key only
 ---once.
 ---@param failure table|nil
 ---@param pauses integer  `self.pauses` when the request started
@@ -218,7 +218,7 @@ function Limiter_methods:learn(failure, pauses, number)
     return
   end
   local retry_after = failure.retry_after
-  if pauses ~= self.pauses then -- a request that started before the current pause extends it only if the service asks for that
+  if pauses ~= self.pauses then -- a request that started before the current pause can extend it only with a Retry-After
     local ends = self.paused_until and retry_after and core.now() + retry_after
     if not ends or ends <= self.paused_until then return end
     local more = ends - self.paused_until
@@ -233,7 +233,7 @@ function Limiter_methods:learn(failure, pauses, number)
   return seconds
 end
 
----Pauses the key's requests because another program that shares the key's limits was refused. Never shortens a pause.
+---Pauses the key's requests because the service refused a request from another program that uses the same key. Never shortens a pause.
 ---@param seconds number
 function Limiter_methods:join_pause(seconds)
   local now = core.now()
@@ -261,7 +261,7 @@ end
 ---@param http table  the C client
 ---@param settings { connections: integer, least?: number, most?: number, rate?: number, events?: omni.Events, key?: string,
 ---  shared?: omni.AccountRow }
----  `least` and `most` are the lengths of the first and the longest pause in seconds (1, 60); `rate` is in requests per second
+---  `least` and `most` are the lengths of the first and the longest pause, in seconds (default 1 and 60); `rate` is in requests per second
 ---@return omni.RateLimiter
 local function new(http, settings)
   return setmetatable({

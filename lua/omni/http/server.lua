@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- An HTTP server that is based on omni.listener. Calls a handler for each request, in a separate fiber.
+-- An HTTP server based on omni.listener. Calls a handler for each request, in a separate fiber.
 
 local err = require "omni.error"
 local listener = require "omni.listener"
@@ -104,7 +104,7 @@ end
 Server_mt.__close = Server_methods.close
 options.guard(Server_methods, Server_mt, "server")
 
----Opens an HTTP server, by default on the loopback address and on any free port. `omni.run` can return while a server is still open. If the
+---Opens an HTTP server, by default on the loopback address and any free port. `omni.run` can return while a server is still open. If the
 ---handler raises an error, the HTTP client gets status 500 without the error's text; `on_error` and `server.failure` get the error.
 ---@param given? omni.ServerOptions
 ---@param handler omni.Handler

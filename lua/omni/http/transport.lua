@@ -40,7 +40,7 @@ function Transport_methods:observe(verb, ...)
   return self.events and self.events:request(self.key, verb, ...)
 end
 
----Returns nil and the failure that a request on a closed transport gets.
+---Returns nil and the failure for a request on a closed transport.
 ---@param sent? "no"|"maybe"
 ---@return nil
 ---@return table failure
@@ -103,11 +103,11 @@ end
 -- --- a submit
 
 -- A submit request that may have been sent but has no recorded outcome yet. `on_abandoned` receives the outcome if the submit's own fiber
--- can't receive it because the fiber was cancelled (perhaps just after the response arrived) or the transport was closed.
+-- can't, because the fiber was cancelled or the transport was closed. The fiber may be cancelled just after the response has arrived.
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.transport.submit", __index = Submit_methods }
 
--- Returns whether the exchange is done, and takes the exchange's result if it is.
+-- Returns whether the exchange is done and, if it is, takes the exchange's result.
 function Submit_methods:is_done()
   if not self.done and self.exchange:done() then
     self.value, self.failure = self.exchange:result()
@@ -188,7 +188,7 @@ local function new(http, settings)
   return setmetatable({
     http = http, limiter = limiter, timeout = settings.timeout, max_pause = settings.max_pause, connections = settings.connections,
     driver = driver_of(http, limiter), events = settings.events, key = settings.key,
-    submits = {}, -- submit requests that may have been sent
+    submits = {}, -- submit requests that may have been sent but have no outcome yet
   }, Transport_mt)
 end
 

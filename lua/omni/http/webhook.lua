@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Sends single POST requests to any URL, without an account or an API key, for the sandbox's callbacks and `omni trigger`.
+-- Sends individual POST requests to any URL, without an account or an API key, for the sandbox's callbacks and `omni trigger`.
 
 local core = require "omni.core"
 local err = require "omni.error"
