@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "core/signal_guard.h"
 
-#include <pthread.h>
 #include <time.h>
 
+#include "shared/thread.h"
+
 void signal_guard_begin(signal_guard *guard) {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &guard->before);
+  thread_block_signals(&guard->before);
 }
 
 void signal_guard_end(const signal_guard *guard) {

@@ -9,7 +9,7 @@ typedef struct {
   sigset_t before;
 } signal_guard;
 
-// Blocks all signals for this thread. A thread that a library starts in this section, such as libcurl's thread for a name lookup, receives
+// Blocks signals for this thread, except those that report a crash. A thread that a library starts in this section, such as libcurl's thread for a name lookup, receives
 // no signals either. A write to a broken connection or beyond the file size limit returns an error instead of ending the program. The
 // program's signal handlers stay unchanged.
 void signal_guard_begin(signal_guard *guard);

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Starts threads for the C modules.
+// Starts threads, and blocks signals, for the C modules.
 #ifndef OMNI_THREAD_H
 #define OMNI_THREAD_H
 
 #include <pthread.h>
+#include <signal.h>
+
+// Blocks signals for this thread, except those that report a crash, such as SIGSEGV: the kernel would end the program without running the
+// program's own crash handler. Stores the previous signal mask in `before`.
+void thread_block_signals(sigset_t *before);
 
 // Starts a thread that receives no signals, since only the thread that runs Lua handles signals. The caller must join or detach the thread.
 // Returns 0 or an errno value.
