@@ -5,8 +5,8 @@
 local language = require "omni.storyboard.language"
 local options = require "omni.options"
 
----Checks the arguments. Raises an error if an argument is missing or wrong. The error names the function and the line of the caller's
----caller.
+---Checks the arguments. Raises an error if an argument is missing or wrong. The error contains the function's name, and the line of the
+---caller's caller.
 ---@param board any
 ---@param given any
 ---@param known table<string, string>  the options and their types

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Lists of files in a store, from which another machine can make the same folder. A job has two: the board's files, and the result's files.
--- A list comes from another machine, so its paths are checked before anything is written.
+-- Handles lists of files in a store, from which another machine can recreate a folder. A job has two file lists: one of the board's files,
+-- and one of the result's files. A file list may come from another machine, so omni checks its paths before it writes any files.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -16,7 +16,7 @@ local MAX_FILES <const> = 20000
 ---@field sha256 string
 ---@field size integer   bytes
 
----Lists files of a folder.
+---Returns a list of the named files in a folder.
 ---@param ledger omni.Ledger  for the digests
 ---@param folder string       absolute
 ---@param names string[]      paths relative to the folder
@@ -35,7 +35,7 @@ local function make(ledger, folder, names)
   return list
 end
 
----Puts a folder's listed files into a store, unless it has them.
+---Puts the listed files from a folder into a store, except for files that the store already has.
 ---@param store omni.Store
 ---@param folder string
 ---@param list omni.ListedFile[]
@@ -45,7 +45,7 @@ local function put(store, folder, list)
   return pool.each(#list, AT_ONCE, function(i) return store:put(folder .. "/" .. list[i].path, list[i].sha256) end)
 end
 
----Checks a decoded list.
+---Checks a decoded file list.
 ---@param value any
 ---@return omni.ListedFile[]|nil  nil: it isn't a list of files that may be written into a folder
 local function check(value)
@@ -61,7 +61,7 @@ local function check(value)
   return list
 end
 
--- Gets one file, unless it is there already.
+-- Gets one file from the store, unless `path` already contains it.
 local function get_one(ledger, store, path, file)
   local info = core.stat(path)
   if info and info.kind == "file" and info.size == file.size and ledger:digest(path) == file.sha256 then return true end
@@ -73,7 +73,8 @@ local function get_one(ledger, store, path, file)
     message = ("the store %s doesn't have the file %s"):format(core.clean(store.address, 200), core.clean(file.path, 200)) }
 end
 
----Makes a folder's listed files, from the store. A different file with the same name is renamed, never replaced.
+---Gets the listed files from the store into a folder. If a file has the name of a listed file but different content, renames it instead of
+---replacing it.
 ---@param ledger omni.Ledger
 ---@param store omni.Store
 ---@param folder string  created if it doesn't exist

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Jobs: boards that are in the ledger, with their files in the store, so that a worker on any machine can run them (worker.lua).
+-- Submits, lists, cancels and fetches jobs. A job is a board that is in the ledger, with its files in the store, so that a worker on any
+-- machine can run it (worker.lua).
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -15,13 +16,13 @@ local refusal = require "omni.storyboard.plan.refusal"
 local spent = require "omni.storyboard.plan.spent"
 local timeout = require "omni.loop.timeout"
 
-local POLL_SECONDS <const> = 1 -- between two looks at a job that isn't over
+local POLL_SECONDS <const> = 1 -- seconds between two checks of whether a job has ended
 
 ---@alias omni.JobState
 ---| "waiting"    no worker has it, or its worker is gone
 ---| "running"    a worker has it
----| "done"       its film is in the store
----| "failed"     `error` says why. It isn't run again; submit the board again to continue it
+---| "done"       the film is in the store
+---| "failed"     `error` contains the reason; omni doesn't run the job again: submit the board again to continue
 ---| "cancelled"  a person has cancelled it
 
 ---@class omni.Job
@@ -51,7 +52,7 @@ local function not_found(name)
   return nil, err.new { code = "not_found", message = ("the ledger has no %s"):format(core.clean(name, 100)), hint = "see: omni jobs" }
 end
 
----Returns a job's row as a job.
+---Converts a job's ledger row to a job.
 ---@param ledger omni.Ledger
 ---@param row table
 ---@param client? omni.Client
@@ -68,7 +69,7 @@ local function from_row(ledger, row, client)
   }
 end
 
----Lists all jobs of a ledger, oldest first.
+---Lists all jobs in a ledger, oldest first.
 ---@param ledger omni.Ledger
 ---@param client? omni.Client
 ---@return omni.Job[]|nil
@@ -87,7 +88,7 @@ local function list(ledger, client)
   end
 end
 
----Cancels a job that isn't over.
+---Cancels a job that hasn't ended.
 ---@param ledger omni.Ledger
 ---@param name string
 ---@return true|nil
@@ -124,9 +125,9 @@ end
 
 -- --- submitting
 
--- Plans a board, and returns why it may not become a job.
+-- Plans a board. Returns the plan, and the reason why the board can't become a job, if there is one.
 local function check(board, given)
-  board.key, board.budget = "job:0", math.min(board.budget or math.huge, given.budget) -- no job has this name
+  board.key, board.budget = "job:0", math.min(board.budget or math.huge, given.budget) -- no real job has the name "job:0"
   local plan, problem = plans.plan(board, { client = given.client, directory = board.path:gsub("%.lua$", "") .. ".omni" })
   problem = problem or refusal(plan, given.budget) or select(2, given.client.store:check())
   if plan and given.on_plan and given.on_plan(plan, problem) == false and not problem then
@@ -166,9 +167,9 @@ local function checked(given, known, what)
   return given
 end
 
----Makes a job of a board: puts the board's files into the client's store, and a row into its ledger, so that a worker (`omni.work`, or the
----command `omni work`) on any machine runs the board. Plans the board first, and fails if the plan costs more than the budget. The board
----may use only files in its own folder. Submits nothing to the service.
+---Turns a board into a job: puts the board's files into the client's store, and adds a row to the client's ledger. A worker (`omni.work`,
+---or the command `omni work`) on any machine can then run the board. Plans the board first, and fails if the plan costs more than the
+---budget. The board may use only files in its own folder. Submits nothing to the service.
 ---@param path string  the path of the board's file
 ---@param given omni.SubmitStoryboardOptions
 ---@return omni.Job|nil
@@ -211,8 +212,8 @@ local function cancel_in_fiber(name, given)
   return cancel(ledger, name)
 end
 
----Cancels a job. Its worker stops within seconds, and submits nothing more. Tasks in flight continue at the service and are charged; a
----later job with the same scenes uses them.
+---Cancels a job. The job's worker stops within seconds, and submits nothing more. Tasks in flight continue at the service and are charged;
+---a later job with the same scenes uses these tasks.
 ---@param name string  such as "job:17"
 ---@param given omni.JobOptions
 ---@return true|nil
@@ -223,7 +224,7 @@ local function cancel_job(name, given)
   return timeout.call(nil, "omni.cancel_job", cancel_in_fiber, name, given)
 end
 
--- Waits until a job is over. Returns its row.
+-- Waits until a job has ended. Returns the job's ledger row.
 local function await(ledger, name, given)
   local id = number_of(name)
   if not id then return not_found(name) end
@@ -262,7 +263,7 @@ local function fetch(name, given)
   return job
 end
 
----Waits until a job is over, and gets its files from the store: the film, the report, and all clips. A job that failed may have files, too.
+---Waits until a job has ended, and gets its files from the store: the film, the report, and all clips. A failed job can have files, too.
 ---@param name string  such as "job:17"
 ---@param given omni.FetchJobOptions
 ---@return omni.Job|nil  check its `state`

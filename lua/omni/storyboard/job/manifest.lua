@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A job's manifest: the name of the board's file, the values for its `os.getenv`, and the list of the board's files in the store.
+-- Writes and reads a job's manifest: the name of the board's file, the values for its `os.getenv`, and the list of the board's files in the
+-- store.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -14,8 +15,8 @@ local MAX_BYTES <const> = 8 * 1024 * 1024
 ---@field set table<string, string>
 ---@field files omni.ListedFile[]
 
--- Returns the sorted names of the files that a worker needs: the board, the files that it opens, and the media that it names. Leaves out
--- files that aren't media, which the board names but can't use.
+-- Returns the sorted names of the files that a worker needs: the board's file, the files that the board opens, and the media that it names.
+-- Leaves out named files that aren't media, since the board can't use them.
 local function names_of(board, folder)
   local names, audio = { board.path:match "[^/]*$" }, board.cut and board.cut.audio and board.cut.audio.path
   for name, how in pairs(board.files) do

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- A worker takes jobs from the ledger, one after another, and runs each job in a separate folder. The ledger, not the worker, limits what a
--- job costs and prevents a scene from being paid for twice: all runs of a job have the same board key and the same budget in the ledger.
+-- job costs, and prevents a scene from being paid for twice. All runs of a job use the same board key and the same budget in the ledger.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -15,11 +15,11 @@ local paths = require "omni.file.path"
 local runs = require "omni.storyboard.run"
 local timeout = require "omni.loop.timeout"
 
-local KEEP_SECONDS <const> = 1 -- between two looks at whether the job still belongs to this worker
-local IDLE_SECONDS <const> = 2 -- between two looks for a job
-local PAUSE_SECONDS <const> = 60 -- after trouble that isn't the job's fault
+local KEEP_SECONDS <const> = 1 -- seconds between two checks of whether the job still belongs to this worker
+local IDLE_SECONDS <const> = 2 -- seconds between two checks for a new job
+local PAUSE_SECONDS <const> = 60 -- seconds to pause after a failure that isn't the job's fault
 
--- The errors that are no fault of the board, so that another worker, or the same one later, may have more luck.
+-- The codes of errors that aren't the board's fault. After such an error, another worker may succeed, or the same worker at a later time.
 local is_trouble <const> = {
   io = true, ledger_failed = true, store_failed = true, network = true, rate_limited = true, maintenance = true, server_error = true,
   timeout = true, unauthorized = true, key_disabled = true, insufficient_credits = true, no_key = true, closed = true,
@@ -32,8 +32,8 @@ local is_trouble <const> = {
 local Worker_methods = {}
 local Worker_mt = { __name = "omni.worker", __index = Worker_methods }
 
----Stops the worker gently: it submits nothing more, doesn't wait for tasks in flight, and puts its job back for other workers. `omni.work`
----then returns.
+---Stops the worker. The worker submits nothing more, doesn't wait for tasks in flight, and returns its job to the queue for other workers.
+---Then `omni.work` returns.
 function Worker_methods:stop()
   self.stopped = true
   -- in a separate fiber, since one of the run's fibers may call this function, and a run can't interrupt the current fiber
@@ -41,7 +41,7 @@ function Worker_methods:stop()
   if self.idle and not self.idle:done() then self.idle:cancel() end
 end
 
--- Waits, but not once the worker is stopped.
+-- Waits for a number of seconds, or until the worker is stopped.
 local function wait(self, seconds)
   if self.stopped then return end
   local idle <close> = loop.spawn(loop.sleep, seconds)
@@ -55,14 +55,14 @@ end
 
 -- --- one job
 
--- Puts a job back if its fiber is cancelled.
+-- Returns a job to the queue if the job's fiber is cancelled.
 local Job_mt = {
   __close = function(job)
     if not job.is_over then job.ledger:note("end_job", { id = job.id, state = "waiting" }) end
   end,
 }
 
--- Ends a job, or puts it back. Does nothing if the job no longer belongs to this worker.
+-- Ends a job, or returns it to the queue. Does nothing if the job no longer belongs to this worker.
 local function finish(self, job, state, problem, result)
   job.is_over = true
   local message = problem and core.clean(problem.message:gsub(job.folder:gsub("%p", "%%%0") .. "/board/", ""), 1000)
@@ -75,7 +75,7 @@ local function finish(self, job, state, problem, result)
   return true
 end
 
--- Records the progress, and stops the run once the job no longer belongs to this worker.
+-- Records the job's progress every second, and stops the run once the job no longer belongs to this worker.
 local function keep(self, job)
   while not job.is_over do
     loop.sleep(KEEP_SECONDS)
@@ -88,7 +88,7 @@ local function keep(self, job)
   end
 end
 
--- Counts the scenes that have their files, and passes an event on.
+-- Counts the scenes that have their files, and passes an event to the `on_event` hook.
 local function take_event(self, job, event)
   if event.event == "fetched" or event.event == "reused" then job.finished = job.finished + 1 end
   event.job = job.name
@@ -116,7 +116,7 @@ local function store_result(self, job, summary)
   return fine and result, problem
 end
 
--- Returns why a run's film isn't complete, or nil. An unknown outcome takes priority, since only a person can settle it.
+-- Returns why a run's film isn't complete, or nil. An unknown outcome takes precedence, since only a person can settle it.
 local function problem_of(summary)
   for _, status in ipairs { "unknown", "failed", "refused", "blocked", "waiting", "interrupted" } do
     for _, scene in ipairs(summary.scenes) do
@@ -129,7 +129,7 @@ local function problem_of(summary)
   return summary.film_error or summary.report_error
 end
 
--- Makes a job's folder, and loads its board.
+-- Gets a job's files from the store into the job's folder, and loads its board.
 local function prepare(self, job, row)
   local manifest, problem = manifests.read(row.manifest)
   if not manifest then return nil, problem end
@@ -158,7 +158,7 @@ local function make_film(self, job, row)
   })
 end
 
--- Runs a job, and records how it ended. Returns true if the worker may go on at once.
+-- Runs a job, and records how it ended. Returns true if the worker can take the next job immediately.
 local function work_on(self, row)
   local job <close> = setmetatable({
     id = row.id, name = ("job:%d"):format(row.id), board = row.board, ledger = self.ledger, scenes = row.scenes, finished = 0,
@@ -192,7 +192,7 @@ end
 
 -- --- all jobs
 
--- Takes a job. Returns its row, or nil if there is none.
+-- Takes a job from the queue. Returns the job's ledger row, or nil if the queue is empty.
 local function take(self)
   local rows, problem = self.ledger:ask("take_job", { service = self.client.service, worker = self.name }, function(late)
     if late and late[1] then self.ledger:note("end_job", { id = late[1].id, state = "waiting" }) end
@@ -226,7 +226,7 @@ local function work(self)
   return true
 end
 
--- Returns this worker's name for people: the host name and the process ID.
+-- Returns this worker's human-readable name: the host name and the process ID.
 local function worker_name()
   local host <close> = io.open "/proc/sys/kernel/hostname"
   local stat <close> = io.open "/proc/self/stat"
@@ -237,11 +237,11 @@ local known <const> = {
   client = "client", directory = "path", once = "boolean", jobs = "count", on_event = "function", on_start = "function",
 }
 
----Runs jobs (`omni.submit_storyboard`) from the client's ledger, one after another, until it is stopped. Any number of workers can share
----a ledger and a store. If a worker dies, another one takes its job over: it waits for the tasks in flight and fetches their clips, and no
----scene is paid for twice. A job costs at most its budget, over all workers. If a job fails, the worker records the error and goes on. If
----the reason isn't the job's fault (for example, the network or the store can't be reached), the worker puts the job back into the queue
----and pauses for a minute.
+---Runs jobs (`omni.submit_storyboard`) from the client's ledger, one after another, until the worker is stopped. Any number of workers can
+---share a ledger and a store. If a worker dies, another worker takes over its job, waits for the tasks in flight, and fetches their clips.
+---No scene is paid for twice. A job costs at most its budget, whichever workers run it. If a job fails, the worker records the error and
+---takes the next job. If the reason isn't the job's fault (for example, the network or the store can't be reached), the worker returns the
+---job to the queue and pauses for a minute.
 ---@param given omni.WorkOptions
 ---@return true|nil
 ---@return omni.Error|nil  the worker can't start, or, with `once`, why it put its job back

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Opens a board's file. The ledger identifies a board by its file's path, and the board's output folder is next to that file. A board
+-- Opens a board's file. The ledger identifies a board by the path of the board's file; the output folder is next to this file. A board
 -- therefore can't be a pipe, because a pipe has no path that could identify the board.
 
 local core = require "omni.core"
@@ -9,7 +9,7 @@ local function is_descriptor(path)
   return path:find "^/dev/std%l+$" or path:find "^/dev/fd/" or path:find "^/proc/[^/]+/fd/" or path:find "^/proc/[^/]+/task/[^/]+/fd/"
 end
 
----Returns the reason why a path can't be a board's path, or nil if it can be one. Never blocks.
+---Returns the reason why a path can't be a board's path, or nil if it can. Never blocks.
 ---@param path string
 ---@return string|nil why  "dusk.lua is a folder, ..."
 local function trouble(path)

@@ -16,12 +16,12 @@ local EXIT_MEMORY <const>, EXIT_TIME <const> = 3, 4 -- csrc/core/board_process.c
 
 -- --- bytes → values
 
--- A recorded call to a function of the board language. `word` is the function's name; `fields` are its arguments.
+-- A recorded call to a function of the board language. The field `word` is the function's name; `fields` contains its arguments.
 local Call_mt = {}
 
 local substitutes = { ["function"] = function() end, thread = coroutine.create(function() end) }
 
--- Raises an error for bytes that don't have the format of environment.lua.
+-- Raises an error for bytes that don't have the format that environment.lua writes.
 local function read(bytes, at, depth)
   local tag = bytes:sub(at, at)
   at = at + 1
@@ -105,7 +105,7 @@ for _, name in ipairs { "url", "last_frame", "clip" } do
   end
 end
 
--- Converts a value from the board to omni's own objects by carrying out the recorded calls in the value, at any depth.
+-- Converts a value from the board to omni's own objects, by carrying out all recorded calls that the value contains.
 function make(value, found)
   if type(value) ~= "table" then return value end
   if getmetatable(value) == Call_mt then

@@ -14,7 +14,7 @@ local a, missing = problems.a, problems.missing
 local DEFAULT_OUTPUT <const> = "film.mp4"
 local DEFAULT_SECONDS <const> = 0.5 -- length of a transition
 local MAX_SECONDS <const> = 5
-local MAX_STILL <const> = 60 -- maximum number of seconds for which the film shows a picture
+local MAX_STILL <const> = 60 -- maximum number of seconds for which a film can show a picture
 local MAX_VOLUME <const> = 10
 local MAX_OUTPUT_BYTES <const> = 120
 local MAX_CLIPS <const> = 10000 -- maximum number of clips in a film (lua/omni/film/cut.lua)
@@ -33,7 +33,7 @@ local known = { transition = true, audio = true, size = true, fps = true, output
 ---@field fps? string                                     the film's frame rate: "24/1"
 ---@field output string                                    the film's file name
 
--- Returns a setting's value as a table. Checks the names of the table's fields.
+-- Returns a setting's value as a table, after checking the names of the table's fields.
 local function with_options(value, allowed, field, fail)
   local given = type(value) == "table" and not placeholder.is(value) and value or { value }
   for name in pairs(given) do
@@ -182,14 +182,14 @@ local function cut(value, scenes, names, yields, fail)
     end
     if type(name) ~= "string" then
       fail(("cut: expected a scene's name at place %d, got %s"):format(index, a(name)), "cut", nil, place)
-      if name == nil then break end -- the array has a hole, perhaps a large one
+      if name == nil then break end -- the array has a hole
     elseif not names[name] then
       fail("cut: " .. missing("scene", name, names), "cut", nil, place)
     else
       add(result, name, still_seconds(name, seconds, yields[name], place, fail))
     end
   end
-  if last == 0 then -- by default, the cut contains all clips, but no pictures or sounds
+  if last == 0 then -- by default, the film contains all clips, but no pictures or sounds
     for _, scene in ipairs(scenes) do
       if yields[scene.name] == "video" then add(result, scene.name, false) end
     end

@@ -64,7 +64,8 @@ local function without_unknown(self, fields, known, scene, model)
   return rest
 end
 
----Returns those defaults that apply to a scene: the ones whose names are fields of the scene's model, as far as omni knows its fields.
+---Returns the defaults that apply to a scene: those whose names are fields of the scene's model, or all of them if omni doesn't know the
+---model's fields.
 ---@param scene omni.Scene
 ---@param model string
 ---@return table defaults
@@ -90,8 +91,8 @@ function Check_methods:wrong(scene, model, source, bad)
   entry.names[#entry.names + 1] = scene.name
 end
 
--- Reports a default whose value isn't valid for some of the scenes. The error's location is the default, or the scene if the scene has
--- another model.
+-- Reports a default whose value isn't valid for some of the scenes. The error's location is the default itself, or the scene if the scene
+-- sets its own model.
 local function report_wrong(self, entry, fail, add)
   local bad, source = entry.bad, entry.source
   local what = #entry.names == 1 and errors.quoted(entry.names[1]) or listed(entry.names)
@@ -103,7 +104,7 @@ local function report_wrong(self, entry, fail, add)
     bad.hint or ("write %s = ... in the scene, or %s = false"):format(source, source)))
 end
 
----Reports the errors, and returns the notices. It is an error if no scene's model has the field that a default sets.
+---Reports the errors, and returns the notices. A default is an error if no scene's model has the field that it sets.
 ---@param fail fun(message: string, field: string, hint?: string, place: string)  called for each error whose place is a default
 ---@param add fun(problem: omni.Error)                                            called for each error whose place is a scene
 ---@return { message: string, field: string }[] notices

@@ -2,9 +2,9 @@
 -- Builds the environment of an untrusted board: the board language's functions, the parts of Lua's libraries that can't reach outside the
 -- board, and access to the files in the board's folder.
 --
--- The function `inside` runs the board, in a separate process with its own Lua state (csrc/core/board_process.c limits its time and
--- memory). `inside` therefore can't use the rest of this file. `inside` returns the board's result as bytes. The loader (confined_load.lua)
--- doesn't trust the returned bytes, so a board can damage only itself.
+-- The function `inside` runs the board in a separate process with its own Lua state. The process's time and memory are limited
+-- (csrc/core/board_process.c). `inside` therefore can't use the rest of this file. `inside` returns the board's result as bytes. The loader
+-- (confined_load.lua) doesn't trust these bytes, so a hostile board can harm only its own result.
 
 local MAX_BYTES <const> = 8 * 1024 * 1024 -- maximum size of a board's file, and of the board's result
 
@@ -32,8 +32,7 @@ local function inside(open, argument)
     return ("%s isn't available to a board: %s; --trust (in a program: trusted = true) allows it"):format(name, why)
   end
 
-  -- Returns a library with only the fields in `kept`. Calling any other function of the library, or reading any other value, raises an
-  -- error.
+  -- Returns a library with only the fields in `kept`. Using any of the library's other fields raises an error.
   local function restricted(name, library, kept, why)
     local copy, refused = {}, {}
     for key in next, kept do copy[key] = library[key] end

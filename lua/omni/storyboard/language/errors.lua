@@ -66,7 +66,7 @@ local function missing(what, name, known)
   return ("there is no %s '%s'%s"):format(what, core.clean(name, 100), hint ~= "" and "; " .. hint or "")
 end
 
----Orders errors by file and line. An error without a line comes first.
+---Sorts errors by file and line, with errors without a line first.
 ---@param problems omni.Error[]|omni.Notice[]  sorted in place
 local function sort(problems)
   local keys, files, count = {}, {}, 0
@@ -88,7 +88,8 @@ local function sort(problems)
   end)
 end
 
--- Replaces the result of an invalid call whose error is already recorded. A URL as the replacement causes no further errors.
+-- The value that replaces the result of an invalid call, whose error is already recorded. Since this value is a URL, it causes no further
+-- errors.
 local stand_in <const> = "https://omni.invalid/"
 
 ---Carries out one call to a function of the board language. If the board misuses the function, adds the error to the errors found so far,

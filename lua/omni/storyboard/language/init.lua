@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Defines the board language's `storyboard`: `storyboard { title = ..., style = ..., defaults = {...}, references = {...}, scene "name"
--- {...}, ... }` (docs/storyboards.md). The result of `storyboard`, a board, is a plain Lua value. Runs don't change it.
+-- {...}, ... }` (docs/storyboards.md). The result of calling `storyboard`, a board, is a plain Lua value. Runs don't change it.
 
 local core = require "omni.core"
 local placeholder = require "omni.client.placeholder"
@@ -18,7 +18,7 @@ local windows_word = require "omni.storyboard.language.windows"
 
 local a, problem, quoted = errors.a, errors.problem, errors.quoted
 
--- A notice is something that isn't an error, but that you should know before you pay.
+-- A notice isn't an error, but it contains something that you should know before you pay.
 ---@class omni.Notice
 ---@field message string
 ---@field where? string  "board.lua:12"

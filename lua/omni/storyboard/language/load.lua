@@ -31,7 +31,7 @@ local function cancelled()
 end
 
 -- Completes the location in a Lua error message by replacing a shortened path with the full path of the board or of a file next to the
--- board. Adds the board's path to a message without a location.
+-- board. If the message contains no location, puts the board's path in front of it.
 local function with_place(path, message)
   local shortened, rest = message:match("^%.%.%.([^\n]-)(:%d+: .*)$")
   local folder = path:match("^.*/") or ""
@@ -58,9 +58,9 @@ local function read_text(path)
   return text or ""
 end
 
--- Calls fn(...) as pcall does. Once `interrupted()` has returned true, every further instruction in fn raises an error. The repeated errors
--- also end endless loops, and functions that catch errors. If a C library has set a debug hook, such as a profiler, leaves that hook in
--- place, since Lua code couldn't restore it, and doesn't interrupt fn.
+-- Calls `fn(...)` in the same way as `pcall`. Once `interrupted()` has returned true, every further instruction in `fn` raises an error.
+-- The repeated errors also end endless loops, and functions that catch errors. If a C library has set a debug hook, such as a profiler,
+-- leaves that hook in place, since Lua code couldn't restore it, and doesn't interrupt `fn`.
 local function pcall_interruptible(interrupted, fn, ...)
   local hook, mask, count = debug.gethook()
   if not interrupted or hook and type(hook) ~= "function" then return pcall(fn, ...) end
@@ -104,7 +104,7 @@ local function trusted_words(folder, found)
     local made = errors.try(found, nil, nil, windows_word.declare, source, seconds, errors.place())
     if made then return made end
     found.incomplete = true
-    return scenes.declare(false, nil, { problems = {} }) -- a substitute, which can be called but isn't a scene
+    return scenes.declare(false, nil, { problems = {} }) -- returns a substitute, which the board can call but which isn't a scene
   end
   for name, fn in pairs { file = placeholder.file_in(folder), url = placeholder.url, last_frame = placeholder.last_frame,
     clip = placeholder.clip } do
@@ -169,7 +169,8 @@ local function check_options(opts)
   return opts
 end
 
--- Adds the names of the files that a board has opened to the set `files`. Returns nil and the reason if another machine couldn't open them.
+-- Adds the names of the files that a board has opened to the set `files`. Returns nil and the reason if another machine couldn't open the
+-- files.
 local function add_opened(names, folder, files)
   for _, given in ipairs(type(names) == "table" and names or {}) do
     local name = type(given) == "string" and paths.contained(given)
@@ -183,7 +184,7 @@ local function add_opened(names, folder, files)
   return true
 end
 
--- Loads a board. `contained` means that the board may use only files in its folder. Runs in a fiber.
+-- Loads a board. If `contained` is true, the board may use only files in its own folder. Runs in a fiber.
 local function load_in_fiber(path, opts, contained)
   local client, interrupted, set = opts.client, opts.interrupted, opts.set or {}
   local check = client and function(model, given) return models.check(client, model, given, true) end
@@ -281,7 +282,8 @@ local function load_board(path, opts)
   return load_in_fiber(path, opts)
 end
 
----Loads an untrusted board for another machine: the board may use only files in its folder, and its `files` lists them. Runs in a fiber.
+---Loads an untrusted board for another machine: the board may use only files in its folder, and the board's `files` field lists these
+---files. Runs in a fiber.
 ---@param path string
 ---@param opts omni.LoadOptions
 ---@return omni.Storyboard|nil

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Puts the images and videos from a scene's fields `references`, `first_frame`, `video` and `continues` into the model's input.
+-- Puts the images and videos from a scene's `references`, `first_frame`, `video` and `continues` fields into the model's input.
 --
 -- Errors are tables with the fields `message`, `field` and `hint`.
 

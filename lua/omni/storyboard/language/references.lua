@@ -26,7 +26,7 @@ local function described(value)
   return (value.kind == "frame" and 'the last frame of "%s"' or 'the clip of "%s"'):format(value.scene)
 end
 
--- Words with which error messages describe the result of a scene, by the kind of media.
+-- The words for a scene's result in error messages, by kind of media.
 local made <const> = { video = "a film", image = "a picture", audio = "sound" }
 
 -- Returns an error message and a hint if a scene's clip or frame isn't of the required kind (image or video), and nil otherwise.
@@ -75,7 +75,7 @@ local function find(value, want, field, board)
   return { value = found, label = label or described(found), field = field }
 end
 
----Returns the images in a scene's `references` field. The value is one image or an array of images; `false` and nil mean none.
+---Returns the images in a scene's `references` field. The field's value is one image, an array of images, or `false` or nil for no images.
 ---@param fail fun(bad: table)  called for each wrong image
 ---@return table[] items
 local function list(value, field, board, fail)
@@ -96,7 +96,7 @@ local function list(value, field, board, fail)
   return items
 end
 
----Checks the board's own `references` field, a table that maps names to files, URLs, and scenes' frames and clips.
+---Checks the board's own `references` field, a table that maps names to files, URLs, or scenes' frames and clips.
 ---@param value any
 ---@param fail fun(message: string, field: string, hint?: string)
 ---@return table<string, omni.Placeholder|string> named  copies of the references

@@ -17,8 +17,7 @@ local MAX_NAME = 100 -- characters
 ---@class omni.Scene  a declared scene, with unchecked fields
 local Scene_mt = { __name = "omni.scene" }
 
--- Returns the reason why a value can't be a name, or nil if it can be one. `what` describes the name in the message, such as "a scene's
--- name".
+-- Returns the reason why a value can't be a name, or nil if it can. `what` describes the name in the message, such as "a scene's name".
 local function wrong_name(name, what)
   if type(name) ~= "string" then return what .. " must be a string, not " .. a(name) end
   local length = utf8.len(name)
@@ -54,7 +53,7 @@ function Unfinished_mt:__call(fields)
   return scene
 end
 
----Returns a scene without fields; the board then calls this scene with its fields.
+---Returns a scene without fields; to set the fields, the board calls the scene.
 ---@param name any
 ---@param where string|nil
 ---@param found? { problems: omni.Error[], incomplete?: boolean }  collects the errors; without it, an error is raised
@@ -86,16 +85,16 @@ end
 -- --- fields
 
 -- The fields of a scene that belong to the board language. Every other field of a scene belongs to the scene's model. If a model has a
--- field with one of these names, the scene sets the model's field in its `input`.
+-- field with one of these names, the scene can set that field in its `input` table.
 local words = {
   model = true, style = true, take = true, input = true,
   references = true, first_frame = true, video = true, continues = true,
 }
 
--- The fields that can specify a scene's video. A scene that has one of these fields inherits none of them from the defaults.
+-- The fields that can specify a scene's video. A scene that sets one of these fields inherits none of the others from the defaults.
 local video_fields = { "video", "continues", "video_list" }
 
--- For some of a model's fields, lists the scene's fields that can set them.
+-- Maps some of a model's fields to the scene fields that can set them.
 local sources = { img_urls = { "img_urls", "references", "first_frame" }, video_list = video_fields }
 
 -- Returns the fields that a scene with this model may have, or nil if the model accepts any field.
@@ -196,7 +195,7 @@ end
 ---@param fail fun(bad: { message: string, field: string })  called for each error
 ---@return { words: table, input: table }  words: the board language's fields as given; input: copies of the model's fields
 local function merge(defaults, own, model, fail)
-  local base = of_model(defaults, function() end) -- the board itself reports the errors in its defaults
+  local base = of_model(defaults, function() end) -- the board's own check reports errors in the defaults
   local given = of_model(own, fail)
 
   local merged = { words = {}, input = {} }

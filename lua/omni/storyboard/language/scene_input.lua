@@ -69,7 +69,7 @@ local function file_hint(given, place)
   return ('for a file write file "%s"'):format(core.clean(value, 200))
 end
 
--- Rephrases an error about the end of a film's window in the board's terms: `from` and `to` instead of the model's `start` and `ends`.
+-- Rephrases an error about the end of a film's window, using the board's fields `from` and `to` instead of the model's `start` and `ends`.
 local function in_words(bad, items)
   local item = bad.field == "video_list[1].ends" and items["video_list[1].url"]
   if not item then return bad end
@@ -79,9 +79,9 @@ local function in_words(bad, items)
   return bad
 end
 
--- Checks a scene's input. After an error, removes the wrong field and checks the input again, to find the next error. If the model doesn't
--- have a setting that comes from the defaults, that isn't an error here; `board.defaults_check` collects such settings. Returns a checked
--- copy, or nil if there was an error.
+-- Checks a scene's input. After an error, removes the wrong field and checks the input again, to find the next error. A setting from the
+-- defaults that the model doesn't have isn't an error here; `board.defaults_check` collects such settings. Returns a checked copy, or nil
+-- if there was an error.
 local function check(declared, model, given, items, board, fail)
   local own, sound = declared.fields, true
   while true do

@@ -11,8 +11,8 @@ local scenes = require "omni.storyboard.language.scene"
 local a, place, problem = problems.a, problems.place, problems.problem
 
 local MAX_WINDOWS <const> = 10000
--- Lengths in seconds. If the last window would be shorter than SHORTEST, it is merged with the window before it. If the merged window would
--- be longer than LONGEST, the last window begins earlier instead, so that its length is SHORTEST.
+-- Lengths in seconds. If the last window would be shorter than SHORTEST seconds, it is merged with the window before it. If the merged
+-- window would be longer than LONGEST, the last window begins earlier instead, so that its length is SHORTEST.
 local SHORTEST <const> = 1
 local LONGEST <const> = require("omni.models.input_rules").longest_window
 
@@ -66,7 +66,7 @@ local function expand(windows, fields)
       if key ~= "name" then own[key] = value end
     end
     found[index] = scenes.new(numbered, windows.where, own)
-    found[index].windows = windows -- identifies the scenes that the same call made
+    found[index].windows = windows -- identifies the scenes that the same call has created
   end
   return found
 end
@@ -87,7 +87,7 @@ function Windows_mt:__call(fields)
   return expand(self, fields)
 end
 
----Returns the windows together with the fields that their scenes share. The function `scenes` later makes the scenes.
+---Returns the windows together with the fields that their scenes share. The function `scenes` creates these scenes later.
 ---@param windows omni.Windows
 ---@param fields table
 ---@return omni.Windows
