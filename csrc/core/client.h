@@ -16,7 +16,7 @@ typedef struct {
   client_options options;
   pool pool;
   bool closed;
-  unsigned locks; // the number of running functions that called client_lock
+  unsigned locks; // the number of running functions that have called client_lock
 } client;
 
 // Returns the client at index 1. Raises an error if the value at index 1 isn't a client, or if the client is closed.

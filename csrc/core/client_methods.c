@@ -181,8 +181,8 @@ static int push_io_failure(lua_State *L) {
 }
 
 // download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, or nil and a failure
-// The exchange's result is the file's size. The arguments `offset` and `stamp` describe PATH.part after the previous attempt; `validator`
-// and `total` come from the server's response to that attempt.
+// The exchange's result is the file's size. The arguments `offset` and `stamp` describe the state in which the previous attempt left
+// PATH.part; `validator` and `total` come from the server's response to that attempt.
 static int client_download(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4);

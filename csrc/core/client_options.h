@@ -31,7 +31,7 @@ typedef struct {
   int64_t max_download_bytes;
 } client_options;
 
-// Fills a zeroed struct from the options at index 1. Without base_url and api_key the client has no account. Raises an error for an
+// Fills a zeroed struct from the options at index 1. Without base_url and api_key, the client has no account. Raises an error for an
 // invalid option; the message never shows the key. Call client_options_free even after an error.
 void client_options_read(lua_State *L, client_options *o);
 // Wipes the API key and frees the options' memory. Idempotent.

@@ -19,7 +19,7 @@ static int libraries(lua_State *L) {
   return 1;
 }
 
-// Each step of an exchange, with libcurl's name for the time from the exchange's start to the end of the step.
+// The steps of an exchange, each with libcurl's name for the time from the exchange's start to the step's end.
 static const struct {
   const char *name;
   CURLINFO info;

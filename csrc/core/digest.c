@@ -55,11 +55,11 @@ static int sha256(lua_State *L) {
 enum { READING, DONE, STOPPED };
 
 typedef struct {
-  int fd, wake; // an eventfd that the thread writes to when it ends; -1 when the digest is closed
+  int fd, wake; // `wake`: an eventfd that the thread writes to when it ends; both are -1 when the digest is closed
   pthread_t thread;
   bool syncs;       // whether the thread also waits until the file is on disk
   bool running;     // whether the thread has been started and not yet joined
-  atomic_int state; // READING: the thread is reading; STOPPED: Lua no longer wants the digest; DONE: the thread has written the following fields
+  atomic_int state; // READING: the thread is reading; STOPPED: Lua has closed the digest; DONE: the fields below are complete
   struct stat info; // the result of fstat when the file was opened
   bool synced;
   const char *problem;

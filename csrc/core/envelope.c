@@ -137,8 +137,8 @@ static void add_reasons(lua_State *L, const json_document *d) {
   }
 }
 
-// Adds two fields to the failure for missing credits: the account's `balance`, if the service reports it, and a hint that contains the
-// balance.
+// Adds two fields to the failure that reports a lack of credits: the account's `balance`, if the service reports it, and a hint that
+// contains the balance.
 static void add_balance(lua_State *L, const json_document *d) {
   uint32_t found = json_member_of(d, json_member(d, 0, "data"), "balance", JSON_NUMBER);
   double balance = found != JSON_NONE ? json_number(d, found) : -1;

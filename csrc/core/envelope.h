@@ -31,7 +31,7 @@ bool envelope_read(lua_State *L, long http_status, int body, json_document *d, u
 
 // Decodes the string at index `text` and pushes the value; or pushes a message and returns false when the text isn't JSON.
 bool json_push(lua_State *L, int text);
-// Pushes a value of a response, decoded by lua-cjson, and returns true; or pushes a message and returns false.
+// Pushes a value from a response, decoded by lua-cjson, and returns true; or pushes a message and returns false.
 bool json_push_value(lua_State *L, const json_document *d, uint32_t value);
 // Reads a whole number that fits into a lua_Integer. Returns false for any other number.
 bool json_whole(const json_document *d, uint32_t value, lua_Integer *whole);

@@ -106,8 +106,8 @@ static bool continues(exchange *x, int64_t first) {
          (x->expected_total < 0 || x->total < 0 || x->expected_total == x->total);
 }
 
-// Determines the file offset at which a download's body belongs, when the body's first byte arrives. Returns false if the body isn't part
-// of the file.
+// When the first byte of a download's body arrives, determines the file offset at which the body belongs. Returns false if the body isn't
+// part of the file.
 static bool place_body(exchange *x) {
   CURL *easy = x->transfer->easy;
   curl_off_t length = -1;

@@ -47,7 +47,8 @@ static bool push_network_failure(lua_State *L, exchange *x) {
 }
 
 // Sets the `sent` field of a submit's failure, which must be at the top of the stack. If the submit request was sent and not refused, the
-// failure's code becomes "submit_unknown": the service may have charged for the request, so omni must not send it again automatically.
+// failure's code becomes "submit_unknown", since the service may have charged for the request and omni must not send it again
+// automatically.
 static void set_sent(lua_State *L, const exchange *x) {
   bool refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);
   lua_pop(L, 1);

@@ -62,7 +62,7 @@ static int hex4(const char *at) {
   return value;
 }
 
-// Reads the escape sequence at `at`, which starts with a backslash, as a code point. Returns the number of bytes that were read, or 0 for
+// Decodes the escape sequence at `at`, which starts with a backslash, to a code point. Returns the number of bytes that were read, or 0 for
 // an invalid escape sequence.
 static size_t read_escape(const char *at, uint32_t *code) {
   static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Combines many descriptors into one pollable descriptor, with epoll. C modules use poll sets through poll_set.h, and the event loop uses
+// Uses epoll to combine many descriptors into one pollable descriptor. C modules use poll sets through poll_set.h, and the event loop uses
 // them through core.poll_set.
 #include "core/poll_set.h"
 

@@ -33,7 +33,7 @@ void pool_start(pool *p, exchange *x);
 void pool_keep(pool *p, exchange *x, bool replace);
 // Does all work that is possible without blocking.
 void pool_step(pool *p);
-// Returns the number of seconds until pool_step must be called, or a negative number if there is nothing to do until the descriptor is
+// Returns the number of seconds until pool_step must be called, or a negative number if there is nothing to do until the poll set is
 // readable.
 double pool_timeout(const pool *p);
 // Returns the oldest DONE exchange, or NULL.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Operating system functions that Lua lacks: the monotonic clock, terminals and files.
+// Operating system functions that Lua lacks, for the monotonic clock, terminals and files.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>

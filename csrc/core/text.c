@@ -32,8 +32,8 @@ static bool is_control(uint32_t code) {
   return code < 0x20 || (code >= 0x7F && code < 0xA0);
 }
 
-// Returns whether a code point changes the direction of the text after it. Doesn't count direction marks, since right-to-left text needs
-// them.
+// Returns whether a code point changes the direction of the text after it. Returns false for direction marks, since right-to-left text
+// needs them.
 static bool is_bidi_control(uint32_t code) {
   return (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }

@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 // Returns an http or https URL in its normal form, as curl and browsers send it. Removes surrounding white space, the default port and dot
-// segments. Converts the scheme and host to lower case, an international host to ASCII and an IP address to its usual form, and
-// percent-encodes every byte that a URL can't contain. Idempotent. The caller frees it. For an invalid URL, returns NULL and sets *why to a
-// text such as "must be an http URL", which never repeats the URL.
+// segments. Converts the scheme and host to lower case, an international host to ASCII and an IP address to its usual form. Percent-encodes
+// every byte that a URL can't contain. Idempotent. The caller frees it. For an invalid URL, returns NULL and sets *why to a text such as
+// "must be an http URL", which never repeats the URL.
 char *url_normalize(const char *text, size_t length, const char **why);
 
 // Returns the normal form of a response's Location, which may be relative to the request's URL `base`.

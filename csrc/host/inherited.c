@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-// Opens /dev/null for closed standard descriptors: write-only for stdin and read-only for stdout and stderr, so that reading from stdin and
-// writing to stdout or stderr still fail.
+// Opens /dev/null for each closed standard descriptor. The replacement for stdin is write-only, and those for stdout and stderr are
+// read-only, so that reading from stdin and writing to stdout or stderr still fail.
 static void fill_descriptors(void) {
   for (int fd = 0; fd <= 2; fd++)
     if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);

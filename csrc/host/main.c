@@ -129,8 +129,8 @@ static void add_absolute(luaL_Buffer *path, const char *templates) {
   }
 }
 
-// Sets the search path for the modules that the program itself needs (lua-cjson, argparse): the system's directories, then those in
-// LUA_PATH, where the user may have installed a rock. Omits the working directory, which may contain untrusted modules.
+// Sets the search path for the modules that the program itself needs (lua-cjson, argparse): first the system's directories, then those in
+// LUA_PATH, where the user may have installed the modules. Omits the working directory, which may contain untrusted modules.
 static void keep_absolute(lua_State *L, const char *field, const char *system, const char *keep_as) {
   luaL_Buffer path;
   lua_getglobal(L, LUA_LOADLIBNAME);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A list of SQL values outside Lua, used to pass parameters to the ledger's thread and rows back from it.
+// A list of SQL values outside Lua, used to pass parameters to the ledger's thread and rows back to Lua.
 #ifndef OMNI_LEDGER_VALUES_H
 #define OMNI_LEDGER_VALUES_H
 
@@ -26,8 +26,8 @@ typedef struct {
   const char *problem; // a text that explains why later values are missing; NULL: no value is missing
 } values;
 
-// Each of the functions values_add_... appends one value to the list. On failure, these functions set the list's `problem`, and later calls
-// do nothing.
+// Each of the functions values_add_... appends one value to the list. If a values_add_... function fails, it sets the list's `problem`, and
+// the list stays unchanged from then on.
 void values_add_null(values *v);
 void values_add_integer(values *v, int64_t number);
 void values_add_real(values *v, double number);

@@ -62,8 +62,8 @@
   " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
-// The condition for rows that take up one of a key's slots: a task does so for one hour, and a submit without a response for half an hour.
-// HAS_FREE_SLOT is true if the key can take another task.
+// The condition for rows that occupy one of an API key's slots. A task occupies a slot for one hour, and a submit without a response for
+// half an hour. HAS_FREE_SLOT is true if the key can take another task.
 #define IN_FLIGHT \
   "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600" \
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"

@@ -97,7 +97,7 @@ int connection_timeout_of(const char *address) {
   return seconds;
 }
 
-// Copies the first line of a message from libpq. Such messages name servers and users, but contain no passwords.
+// Copies the first line of a message from libpq. Messages from libpq name servers and users, but contain no passwords.
 static void first_line(const char *message, char *line, size_t size) {
   size_t length = 0;
   for (; message[length] && message[length] != '\n' && length + 1 < size; length++)
@@ -106,7 +106,8 @@ static void first_line(const char *message, char *line, size_t size) {
 }
 
 static bool connect_to(database *d, request *r, bool *temporary) {
-  // Settings before the address (dbname) are defaults, which the address can override. Settings after the address override it.
+  // Settings before the address (dbname) are defaults, which the address can override. Settings after the address override those in the
+  // address.
   static const char *const names[] = {"connect_timeout", "fallback_application_name", "tcp_user_timeout", "keepalives_idle", "dbname",
     "client_encoding", NULL};
   const char *const settings[] = {CONNECT_TIMEOUT, "omni", "15000", "30", d->address, "UTF8", NULL};
@@ -229,7 +230,8 @@ static bool lock_session(database *d, request *r, bool is_new) {
   return true;
 }
 
-// Behind a pooler, a session is open until this time; otherwise its lock shows whether it is open.
+// Returns the SQL expression for the time until which the session counts as open. Without a pooler, the expression is NULL, since a lock
+// shows whether the session is open.
 static const char *open_until(const database *d) {
   return d->is_pooled ? NOW " + " LEASE : "NULL";
 }

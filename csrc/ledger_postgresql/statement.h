@@ -28,7 +28,7 @@ typedef struct {
   int lengths[MOST_PARAMETERS], formats[MOST_PARAMETERS];
 } bindings;
 
-// Parameters that the backend sets: their names begin with "_".
+// Parameters that the backend sets, and whose names begin with "_".
 typedef struct {
   int64_t session, verb, connection; // :_session, :_verb, :_connection
 } own_parameters;

@@ -153,7 +153,7 @@ static int listener_open(lua_State *L) {
       .max_header = (size_t)o.whole[MAX_HEADER],
       .max_per_address = (unsigned)o.whole[MAX_PER_ADDRESS],
       .allowed = {[PHASE_FIRST_HEAD] = o.seconds[HEADER],
-                  // Before its next request, a connection may be silent for idle_timeout seconds.
+                  // Between two requests, a connection may stay idle for idle_timeout seconds.
                   [PHASE_HEAD] = ceil(o.seconds[IDLE]) + o.seconds[HEADER],
                   [PHASE_BODY] = o.seconds[BODY],
                   [PHASE_LEAVING] = fmin(o.seconds[BODY], LEAVING),
@@ -199,7 +199,7 @@ static int step(lua_State *L) {
   connection_expire(l);
   MHD_run(l->daemon);
   // At its connection limit, libmicrohttpd ignores the listening socket; after a connection has ended, libmicrohttpd must run once more
-  // before it accepts another one.
+  // before it accepts another connection.
   if (connections(l) < before) l->run_again = true;
   if (l->calls != calls) l->idle_steps = 0;
   else if (l->idle_steps < MAX_IDLE_STEPS) l->idle_steps++;

@@ -97,9 +97,9 @@ int request_head_take(request *r, const char *path, const char *method, const ch
   if (!is_clean(r->target, false) || (r->query && !is_clean(r->query, false))) c.good = false;
   if (!c.good || !request_head_is_token(method, strlen(method))) return 400;
   if (c.coding && !ascii_is(c.coding, "chunked")) return 501;
-  // Refuses all chunked bodies. Refuses chunked bodies, since servers interpret chunk-size lines differently: libmicrohttpd 0.9 accepts a
-  // bare LF at the end of such a line, so a reverse proxy might see different requests than omni does. This code can't check chunk-size
-  // lines itself, since libmicrohttpd doesn't pass them on.
+  // Refuses all chunked bodies. Refuses chunked bodies, since servers interpret chunk-size lines differently. For example, libmicrohttpd
+  // 0.9 accepts a bare LF at the end of a chunk-size line, so a reverse proxy might see different requests than omni does. This code can't
+  // check chunk-size lines itself, since libmicrohttpd doesn't pass them on.
   if (c.coding) return 411;
   unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd accepts only a number of at most 64 bits
   return length > r->listener->max_body ? 413 : 0;

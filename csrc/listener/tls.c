@@ -23,8 +23,8 @@ struct credentials {
   unsigned uses;
 };
 
-// Allows only TLS 1.2 and newer, with forward secrecy and elliptic-curve key exchanges, since with other key exchanges a client could make
-// the server use a lot of processor time.
+// Allows only TLS 1.2 and newer, with forward secrecy. Allows only elliptic-curve key exchanges, since other key exchanges would let a
+// client consume a lot of the server's processor time.
 #define PRIORITIES "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA"
 
 // Makes a TLS handshake fail if the connection has no credentials; tls_attach sets each connection's credentials.

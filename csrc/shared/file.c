@@ -17,8 +17,8 @@ static bool is_regular(const struct stat *info) {
 }
 
 int file_open(const char *path, int flags, mode_t mode, struct stat *info) {
-  // Checks the file's type before opening the file, since opening a device can have side effects, and checks it again afterwards, since the
-  // file may have been replaced in between.
+  // Checks the file's type before opening the file, since opening a device can have side effects. After opening the file, checks its type
+  // again, since another file may have replaced it in the meantime.
   bool there = (flags & O_NOFOLLOW ? lstat(path, info) : stat(path, info)) == 0;
   if (there && !is_regular(info)) return -1;
   int fd = descriptor_raise(open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode));
