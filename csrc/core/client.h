@@ -29,8 +29,8 @@ client *client_check(lua_State *L);
 void client_lock(lua_State *L, int arguments);
 
 // Removes the client's reference that keeps an exchange alive. The client must be at the top of the stack. The client keeps each exchange
-// alive until the exchange is closed, so exchanges need no finalizer. A finalizer for each exchange would take more time than the rest of
-// the exchange.
+// alive until the exchange is closed, so exchanges need no finalizer. Running a finalizer for each exchange would take more time than all
+// other work on the exchange.
 void client_unanchor(lua_State *L, exchange *x);
 
 // The client's methods that start an exchange.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The client's methods that start an exchange. Each method pushes a new exchange; the client's next `step` starts sending the request. A
-// method's first argument is the exchange's owner, which can be any Lua value. `finished` returns the owner when the exchange is done.
+// method's first argument is the exchange's owner, which can be any Lua value. `finished` returns the exchange's owner when the exchange is
+// done.
 #include "core/client.h"
 
 #include <errno.h>
@@ -63,7 +64,7 @@ static void set_url(lua_State *L, exchange *x, const char *base, const char *pat
   memcpy(x->url + base_length, path, path_length + 1);
 }
 
-// Copies the string at `index` as the request's body. The caller must have checked that the value is a string.
+// Copies the string at `index` into the exchange as the request's body. The caller must have checked that the value is a string.
 static void set_body(lua_State *L, exchange *x, int index) {
   const char *body = lua_tolstring(L, index, &x->body_length);
   if (!(x->body = malloc(x->body_length + 1))) no_memory(L, x);
@@ -154,8 +155,8 @@ static void add_range(lua_State *L, exchange *x) {
   if (!fine) no_memory(L, x);
 }
 
-// Raises an error if the client signs its requests and the URL doesn't belong to the client's store, since no other server may receive a
-// signature.
+// Raises an error if the client signs its requests and the URL doesn't belong to the client's object store, since no other server may
+// receive a signature.
 static void check_covered(lua_State *L, const client *c, const char *url) {
   if (!signing_covers(&c->options.signing, url)) luaL_error(L, "this client sends requests to its store only");
 }
@@ -221,7 +222,8 @@ static bool is_media_type(const char *text) {
   return length > 0 && length < 256;
 }
 
-// Returns the string at `index`, which is the SHA-256 digest of a request's body in hexadecimal digits, "UNSIGNED-PAYLOAD", or NULL.
+// Returns the string at `index`, which must be a SHA-256 digest in hexadecimal digits or "UNSIGNED-PAYLOAD", or NULL if the argument is
+// missing.
 static const char *check_sha256(lua_State *L, int index) {
   const char *sha256 = argument_text_or(L, index, NULL);
   bool is_digest = sha256 && strlen(sha256) == 64 && strspn(sha256, "0123456789abcdef") == 64;

@@ -142,7 +142,7 @@ void client_options_read(lua_State *L, client_options *o) {
   o->http_version = version_option(L);
 }
 
-// Wipes the header lines before freeing them, since they contain the key.
+// Wipes the header lines before freeing them, since they contain the API key.
 static void free_list(struct curl_slist *list) {
   for (struct curl_slist *item = list; item; item = item->next) explicit_bzero(item->data, strlen(item->data));
   curl_slist_free_all(list);

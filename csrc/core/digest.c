@@ -87,13 +87,13 @@ static void read_all(job *j, EVP_MD_CTX *context, char *chunk) {
     }
     if (got == 0) break;
     size += got;
-    if (size > j->info.st_size) break; // another program is appending to the file, perhaps as fast as this loop reads it
+    if (size > j->info.st_size) break; // stops, since another program is appending to the file, perhaps as fast as this loop reads the file
     EVP_DigestUpdate(context, chunk, (size_t)got);
   }
   if (fstat(j->fd, &after) != 0) j->error = errno;
   else if (size != j->info.st_size || !same_stamp(&j->info, &after)) j->problem = "the file changed while it was read";
   else if (!EVP_DigestFinal_ex(context, j->bytes, NULL)) j->error = ENOMEM;
-  // Ignores the errors of file systems that can't sync a file.
+  // Ignores the errors that file systems return if they can't sync files.
   else if (j->syncs) j->synced = fsync(j->fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The file that a download writes. A thread syncs the file to disk, since syncing can take seconds on a slow disk.
+// The file to which a download is written. A thread syncs the file to disk, since syncing can take seconds on a slow disk.
 #include "core/download_file.h"
 
 #include <errno.h>
@@ -64,10 +64,10 @@ download *download_open(const char *path, int64_t offset, const char *stamp) {
     if (info.st_nlink > 1) {
       errno = EMLINK; // the file has a second name, so writing to PATH.part would change the file under both names
     } else if (!is_at_part(file)) {
-      errno = EWOULDBLOCK; // another download finished and renamed the file after it was opened and before it was locked
+      errno = EWOULDBLOCK; // another download renamed the file after this one opened it and before this one locked it
     } else {
       file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
-      // Skips a needless ftruncate, which would change the file's stamp, for example when omni opens the file again to follow a redirect.
+      // Avoids an unnecessary ftruncate, which would change the file's stamp. For example, omni opens the file again to follow a redirect.
       bool cut = info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0;
       if (cut && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
     }
@@ -123,7 +123,7 @@ static void *finish(void *argument) {
   file->error = error;
   int wake = file->wake, expected = FINISHING;
   file->wake = -1;
-  if (!atomic_compare_exchange_strong(&file->state, &expected, FINISHED)) release(file); // the exchange was closed while the thread ran
+  if (!atomic_compare_exchange_strong(&file->state, &expected, FINISHED)) release(file); // the exchange was closed during the thread's work
   uint64_t one = 1;
   ssize_t ignored = write(wake, &one, sizeof one);
   (void)ignored;
@@ -150,7 +150,7 @@ bool download_finished(download *file, int *error) {
   if (atomic_load(&file->state) != FINISHED) return false;
   *error = file->error;
   if (file->emptied) file->offset = 0;
-  if (file->error) atomic_store(&file->state, IDLE); // lets the caller try again
+  if (file->error) atomic_store(&file->state, IDLE); // lets the caller call download_finish again
   return true;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The file that a download writes. The file is named PATH.part until all bytes are on disk, and then PATH.
+// The file to which a download is written. The file is named PATH.part until all bytes are on disk, and then PATH.
 #ifndef OMNI_DOWNLOAD_FILE_H
 #define OMNI_DOWNLOAD_FILE_H
 

@@ -14,8 +14,8 @@
 enum {
   MAX_EXCERPT = 1024,       // maximum number of bytes that omni keeps from the response to an upload or a post
   MAX_UNSENT = 64 * 1024,   // maximum number of unsent bytes that an upload keeps in the kernel's socket buffer
-  // bytes per read. Uploads are about 10 % faster than with libcurl's default of 64 KiB; with larger pieces, a slow upload would report no
-  // progress for a long time.
+  // bytes per read. Uploads are about 10 % faster than with libcurl's default of 64 KiB. With even larger pieces, a slow upload would
+  // report no progress for a long time.
   UPLOAD_PIECE = 96 * 1024,
 };
 
@@ -52,9 +52,9 @@ static size_t on_header(char *line, size_t one, size_t length, void *argument) {
   return exchange_redirect(x) ? CURL_WRITEFUNC_ERROR : length;
 }
 
-// libcurl calls on_send each time it is about to send the request. Without on_send, libcurl would send a POST a second time if the
-// connection broke before a response arrived. The function on_send prevents this second POST for submit requests
-// (docs/internals/at-most-once.md) and for every other call that may cost credits.
+// libcurl calls on_send each time it is about to send the request. If the connection breaks before a response arrives, libcurl normally
+// sends a POST a second time. The function on_send prevents a second POST for submit requests (docs/internals/at-most-once.md) and for
+// every other call that may cost credits.
 static int on_send(void *argument, char *to, char *from, int to_port, int from_port) {
   exchange *x = ((transfer *)argument)->exchange;
   (void)to, (void)from, (void)to_port, (void)from_port;
@@ -292,9 +292,9 @@ bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t)
     SET(CURLOPT_URL, x->url);
   if (x->body) {
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body_length);
-    SET(CURLOPT_POSTFIELDS, x->body); // libcurl keeps only the pointer; the body lives as long as the exchange
+    SET(CURLOPT_POSTFIELDS, x->body); // libcurl keeps only a pointer to the body, which exists as long as the exchange
   }
-  if (!kind->repeatable && (x->body || (x->method && strcmp(x->method, "GET") != 0))) { // libcurl must send a request's body only once
+  if (!kind->repeatable && (x->body || (x->method && strcmp(x->method, "GET") != 0))) { // libcurl must not send a request's body twice
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_PREREQFUNCTION, on_send);
     SET(CURLOPT_PREREQDATA, t);

@@ -27,12 +27,12 @@ typedef struct exchange exchange;
 // The properties that all exchanges of one kind share.
 typedef struct {
   bool keyed;  // these exchanges send the API key, and only to the service; exchanges of other kinds may go to any server
-  bool costs;  // the exchange may cost credits, so if it fails, the failure says whether the request was sent
+  bool costs;  // the exchange may cost credits, so if it fails, the failure reports whether the request was sent
   bool timed;  // `timeout` limits the whole exchange; for other exchanges, lua/omni/client/media_request.lua detects stalled transfers
   bool varies; // libcurl's options must be set again for each exchange
   bool repeatable; // whether a request with a body may be sent twice, in case an idle connection breaks when libcurl uses it again
   size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body
-  bool (*set_options)(CURL *easy, const client_options *o); // sets the options of this kind only; returns false when memory runs out
+  bool (*set_options)(CURL *easy, const client_options *o); // sets the libcurl options for this kind; returns false when memory runs out
   bool (*push_result)(lua_State *L, exchange *x);           // pushes the result, or pushes a failure and returns false
 } exchange_kind;
 
@@ -59,7 +59,7 @@ struct exchange {
   bool given;              // the exchange is DONE, and is the current one in the caller's `for` loop over `finished`
   int anchor;              // the client's reference to the exchange's userdata
   client_options *options; // NULL once the client is closed
-  transfer *transfer;      // set from the start of the exchange until it is closed
+  transfer *transfer;      // not NULL from the exchange's start until the exchange is closed
   char *url, *body;
   char *target;       // for a query: the request target on options->server, used instead of `url`
   const char *method; // the HTTP method; set only for calls and requests

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Turns a finished exchange into a value for Lua, or into nil and a failure.
+// Turns a finished exchange into a Lua value, or into nil and a failure.
 #include <errno.h>
 #include <lauxlib.h>
 #include <math.h>
@@ -69,7 +69,7 @@ static void complete_failure(lua_State *L, exchange *x) {
   if (x->kind->costs) set_sent(L, x);
   lua_pushnil(L);
   lua_setfield(L, -2, "refused");
-  double wait = retry_after(x); // reads the header for every HTTP status, since a response with HTTP status 200 may contain the code 429
+  double wait = retry_after(x); // reads Retry-After for every HTTP status, since a response with HTTP status 200 may contain the code 429
   if (wait >= 0) {
     if (wait == floor(wait))
       field_set_integer(L, "retry_after", (lua_Integer)wait);
@@ -151,7 +151,7 @@ bool exchange_push_query(lua_State *L, exchange *x) {
   }
   if (!task_fill(L, &d, data, into, x->task_id, strlen(x->task_id))) return set_status(L, x), false;
   lua_pushvalue(L, body);
-  lua_setfield(L, into, "answer"); // runs no metamethod, since a task handle has no __newindex
+  lua_setfield(L, into, "answer"); // calls no metamethod, since a task handle has no __newindex
   lua_pushvalue(L, into);
   return true;
 }
@@ -172,7 +172,7 @@ static void set_redirect(lua_State *L, const exchange *x) {
   field_set_string(L, "redirect", location);
 }
 
-// Adds the fields offset, stamp, validator and total to a failure, so that a later download can resume.
+// Adds the fields `offset`, `stamp`, `validator` and `total` to a failure, so that a later download can resume.
 static void set_progress(lua_State *L, exchange *x, bool whole) {
   char stamp[FILE_STAMP_SIZE];
   bool useless = x->wrong_range || x->status == 416 || x->file_error == ESTALE;
@@ -216,8 +216,7 @@ bool exchange_push_download(lua_State *L, exchange *x) {
   return false;
 }
 
-// A file server may refuse an upload before it has read the whole file, and then close the connection. Pushes such a refusal, whatever
-// error libcurl has returned.
+// If the file server has refused the upload before reading the whole file, pushes the refusal, whatever error libcurl has returned.
 bool exchange_push_upload(lua_State *L, exchange *x) {
   if (x->file_error == ESTALE) {
     failure_push(L, "file_changed", "the file changed during the upload", false);

@@ -213,7 +213,7 @@ static size_t unescape(const json_document *d, uint32_t value, char *out) {
       *out++ = (char)code;
     } else {
       int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-      *out++ = (char)((0xFF00 >> (more + 1) & 0xFF) | code >> 6 * more); // the first byte: 110xxxxx, 1110xxxx or 11110xxx
+      *out++ = (char)((0xFF00 >> (more + 1) & 0xFF) | code >> 6 * more); // a UTF-8 sequence's first byte: 110xxxxx, 1110xxxx or 11110xxx
       while (more-- > 0) *out++ = (char)(0x80 | (code >> 6 * more & 0x3F));
     }
   }

@@ -39,8 +39,8 @@ typedef struct {
 } json_document;
 
 // Reads the string at the stack index `text`. Returns false if the string isn't valid JSON; the document's `why` and `at` then describe the
-// error. Pushes one value, which must stay on the stack, like the string, for as long as the document is used. Raises an error only when
-// memory runs out.
+// error. Pushes one value. The pushed value and the string must stay on the stack as long as the document is in use. Raises an error only
+// when memory runs out.
 bool json_read(lua_State *L, int text, json_document *d);
 
 // Returns the value of an object's member, or JSON_NONE if the value isn't an object or has no such member. If several members have this
@@ -58,7 +58,7 @@ bool json_is(const json_document *d, uint32_t value, json_type type);
 
 // Decodes a string or a name, and pushes it.
 void json_push_string(lua_State *L, const json_document *d, uint32_t value);
-// Pushes a value as it is in the JSON text. A string keeps its escape sequences, but loses its quotes.
+// Pushes a value exactly as it appears in the JSON text. A string keeps its escape sequences, but loses its quotes.
 void json_push_text(lua_State *L, const json_document *d, uint32_t value);
 // Returns the number that strtod would return in the locale "C".
 double json_number(const json_document *d, uint32_t value);

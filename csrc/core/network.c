@@ -16,7 +16,7 @@
 
 // --- reading the settings
 
-// Returns a copy of the first non-empty value among these environment variables. Sets *from to the variable's name.
+// Returns a copy of the first non-empty value among the environment variables `names`. Sets *from to the variable's name.
 static char *environment(lua_State *L, const char *const *names, const char **from) {
   for (; *names; names++) {
     const char *value = getenv(*names);

@@ -2,9 +2,9 @@
 // Writes and reads numbers in the same way in every locale.
 //
 // The program that uses omni may change its locale at any time. In a locale with a decimal comma, C's printf and strtod, and therefore Lua
-// and lua-cjson, write 0,5 instead of 0.5, and read [1,2] as one number. Therefore, omni sets the thread's locale to "C" while it calls
-// Lua's number functions or lua-cjson. In addition, lua-cjson remembers the decimal point of the locale in which its last instance was
-// created, and expects that character in numbers. Therefore, omni passes only numbers without a decimal point to lua-cjson.
+// and lua-cjson, write 0,5 instead of 0.5, and read [1,2] as one number. While it calls Lua's number functions or lua-cjson, omni sets the
+// thread's locale to "C". Numbers that omni passes to lua-cjson contain no decimal point, since lua-cjson remembers the decimal point of
+// the locale in which its last instance was created, and expects that character in numbers.
 #include "core/number.h"
 
 #include <lauxlib.h>
@@ -60,7 +60,7 @@ static const char *add_number(luaL_Buffer *out, const char *at, bool after_point
       luaL_addlstring(out, end, (size_t)(after - end));
       end = after;
     } else if (after > digits) {
-      // strtoll clamps an exponent that is too large, which changes nothing: as a double, the number is 0 or infinite anyway
+      // strtoll clamps an exponent that is too large; this is harmless, since as a double the number is 0 or infinite anyway
       long long given = strtoll(sign, NULL, 10);
       if (given < 1LL << 62 && given > -(1LL << 62)) exponent += given;
       else exponent = given / 2;

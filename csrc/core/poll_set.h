@@ -20,7 +20,7 @@ bool poll_set_add(int poll_set, int fd, int what, bool known);
 // Removes fd from the poll set. Does nothing if fd is closed or isn't in the poll set.
 void poll_set_remove(int poll_set, int fd);
 // Waits at most `seconds` (negative: without limit) and fills in at most `room` ready descriptors. Returns the number of ready descriptors,
-// which is also 0 if a signal interrupts the wait.
+// or 0 if a signal interrupts the wait.
 int poll_set_wait(int poll_set, ready_fd *ready, int room, double seconds);
 
 #endif

@@ -271,7 +271,7 @@ void pool_step(pool *p) {
 
 static void drop(pool *p, exchange *x) {
   if (x->state == RUNNING) {
-    signal_guard guard; // needed since ending a transfer may write to its connection
+    signal_guard guard; // needed because ending a transfer may write to its connection
     signal_guard_begin(&guard);
     curl_multi_remove_handle(p->multi, x->transfer->easy);
     signal_guard_end(&guard);

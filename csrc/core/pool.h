@@ -40,7 +40,7 @@ double pool_timeout(const pool *p);
 exchange *pool_first_done(const pool *p);
 // Marks a DONE exchange as REPORTED.
 void pool_report(pool *p, exchange *x);
-// Removes an exchange in any state from the pool and releases it.
+// Removes an exchange from the pool, whatever its state, and releases it.
 void pool_drop(pool *p, exchange *x);
 
 #endif

@@ -2,8 +2,8 @@
 // Starts programs without a shell. A process object can be polled until the program has ended and all its output has been read.
 //
 // A pidfd reports when the program exits. End-of-file on a pipe doesn't show that the program has exited, since the program's own children
-// may keep the pipe open. Without a pidfd, as on Linux before 5.3, `timeout` makes the event loop call `step` many times per second. With
-// or without a pidfd, `step` calls waitpid.
+// may keep the pipe open. Without a pidfd, as on Linux before 5.3, `timeout` makes the event loop call `step` many times per second. Even
+// with a pidfd, `step` calls waitpid.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -33,7 +33,7 @@
 #define CHECK_INTERVAL 0.02 // seconds between two calls to `step` if there is no pidfd
 
 enum { AT_ONCE = 1 << 20 };                                  // maximum number of bytes that one step reads from a pipe
-enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // how many bytes of output omni keeps per pipe
+enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // default and largest number of output bytes that omni keeps per pipe
 
 typedef struct {
   pid_t pid; // 0: the program wasn't started, or has been reaped

@@ -14,7 +14,7 @@ typedef struct {
   int fd; // the pipe's read end; -1: there is no pipe, or all output has been read
   buffer bytes;
   size_t max;
-  size_t unread; // the number of bytes at the end that `read` hasn't returned to Lua yet
+  size_t unread; // the number of bytes at the end of the output that `read` hasn't returned to Lua yet
 } process_output;
 
 // Creates the pipe and adds it to the poll set. Sets *child to the pipe's other end, which the caller closes. Returns false with errno set

@@ -50,8 +50,8 @@ static void limit_memory(size_t bytes) {
   setrlimit(RLIMIT_AS, &limit);
 }
 
-// Runs in the child with all signals blocked. Calls only async-signal-safe functions, since another thread may have held any lock during
-// the fork.
+// Runs in the child with all signals blocked. Calls only async-signal-safe functions, since another thread may have held a lock during the
+// fork.
 _Noreturn static void become(const start_request *what, int report, pid_t parent) {
   struct sigaction normal = {.sa_handler = SIG_DFL};
   for (int i = 1; i < NSIG; i++) sigaction(i, &normal, NULL);

@@ -14,7 +14,7 @@ typedef struct {
   const char *directory;      // or NULL
   int out, err;               // stdin is /dev/null
   // If `inside` is set, the child calls this function instead of a program; the function's result is the exit code. The child has a copy of
-  // this process's memory, but only the thread that called `process_start`, so the function must take no lock except malloc's.
+  // this process's memory, but only one thread, so the function must not take any lock except malloc's.
   int (*inside)(const void *argument);
   const void *argument;
   size_t max_memory;          // bytes of address space that the child may use; 0: omni sets no limit
@@ -26,8 +26,8 @@ typedef struct {
 } start_failure;
 
 // Starts the program in its own process group, and returns when the program is running or has failed to start. On success, sets *pid; the
-// caller must reap the child and close the descriptors that it passed. The child inherits no other descriptor, has default signal handlers
-// and an empty signal mask, and dies with this process.
+// caller must reap the child and close the descriptors passed in `what`. The child inherits no other descriptor, has default signal
+// handlers and an empty signal mask, and dies with this process.
 start_failure process_start(const start_request *what, pid_t *pid);
 
 // Makes a close-on-exec pipe. Neither end of the pipe is descriptor 0, 1 or 2, since the child replaces those descriptors. Returns false

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Signs a client's requests to an object store with AWS Signature Version 4. libcurl computes the signatures.
+// Signs a client's requests to an object store with AWS Signature Version 4. The signatures are computed by libcurl.
 #ifndef OMNI_SIGNING_H
 #define OMNI_SIGNING_H
 

@@ -18,8 +18,8 @@ enum {
   MAX_WORD = 64,  // maximum length of a status in bytes
   MAX_MEDIA = 1000, // maximum number of a task's URLs
   MAX_REASON = 1000, // maximum number of bytes that omni keeps from a failure's reason
-  MAX_VALUES = 10000, // the search for URLs visits at most this many values of a result
-  MAX_NAMES = 200,   // the search for URLs visits at most this many names of one object
+  MAX_VALUES = 10000, // the search for URLs visits at most this many values in a result
+  MAX_NAMES = 200,   // the search for URLs visits at most this many members of one object
 };
 
 bool task_id_valid(const char *id, size_t length) {
@@ -289,7 +289,7 @@ bool task_fill(lua_State *L, const json_document *d, uint32_t data, int into, co
   fill_number(L, d, data, "create_at", into, "created_at", true);
   fill_number(L, d, data, "complete_at", into, "completed_at", true);
   fill_number(L, d, data, "duration_s", into, "duration", false);
-  // Once the task is over, the credits are its final cost; until then, they are only reserved.
+  // Once the task is over, the credits are its final cost; until then, the credits are only reserved.
   bool over = success || failed;
   fill_number(L, d, data, "credits", into, over ? "credits" : "reserved_credits", false);
   lua_pushnil(L);

@@ -78,8 +78,8 @@ static const char *ascii_host(CURLU *parts, char **host) {
   return NULL;
 }
 
-// Accepts a host name of letters, digits, "-" and "_" without empty labels. A name that ends in a number must be an IPv4 address, since
-// resolvers and browsers disagree about other such names.
+// Accepts a host name that consists of letters, digits, "-" and "_", and has no empty labels. A name that ends in a number must be an IPv4
+// address, since resolvers and browsers disagree about other such names.
 static bool host_is_sound(const char *host) {
   if (*host == '[') return true; // the host is an IPv6 address, which libcurl has checked
   struct in_addr address;

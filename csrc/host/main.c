@@ -198,7 +198,7 @@ static int wakefd(lua_State *L) {
   return 1;
 }
 
-// empties the pipe `wake`, so that it is no longer readable
+// empties the pipe `wake`, so that the pipe is no longer readable
 static int drain(lua_State *L) {
   (void)L;
   char bytes[16];

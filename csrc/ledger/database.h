@@ -36,8 +36,8 @@ database *database_new(const char *name);
 // database can't be reached at present and the verb records an outcome (kind OUTCOME). If database_run returns false, the request's failure
 // contains the reason, and the caller must run the verb again later.
 bool database_run(database *d, request *r);
-// Returns the number of seconds without a request after which the caller should call database_idle. Returns a negative number if such a
-// call is never needed.
+// Returns the number of seconds without a request after which the caller should call database_idle. Returns a negative number if the caller
+// never needs to call database_idle.
 double database_idle_delay(const database *d);
 // Does maintenance work. Does the backend's background work; the ledger's thread calls it while no request is waiting.
 void database_idle(database *d);

@@ -21,7 +21,7 @@ typedef struct {
   bool made;        // worker_release must be called
   lua_Integer busy; // number of requests whose result Lua hasn't taken yet
   request *given;   // the request whose result `finished` returned last, until the caller has handled that result
-  buffer notified;  // notifications that Lua takes one after the other; a NUL follows each
+  buffer notified;  // notifications that Lua takes one by one; each ends with a NUL
   size_t told;      // how many bytes of `notified` Lua has taken
   bool pushing;     // `finished` is currently pushing the result of `given`
 } ledger;
@@ -215,8 +215,8 @@ static int push_given(lua_State *L) {
 }
 
 // ledger:finished() → owner, rows | owner, nil, failure | nothing
-// With a second argument, `finished` is the iterator of a `for` loop. If the body of the `for` loop raises an error, the next `for` loop
-// starts with the same result. A finalizer that calls `finished` in the meantime gets no result.
+// When called with a second argument, `finished` acts as the iterator of a `for` loop. If the body of the `for` loop raises an error, the
+// next `for` loop starts with the same result. While `finished` is pushing a result, a finalizer that calls `finished` gets no result.
 static int finished(lua_State *L) {
   ledger *l = check(L);
   bool iterates = lua_gettop(L) > 1;

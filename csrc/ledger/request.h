@@ -24,7 +24,7 @@ void request_free(request *r); // accepts NULL
 const value *request_parameter(const request *r, const char *name);
 // Sets the failure to "the ledger NAME " and the formatted text. Returns false.
 __attribute__((format(printf, 3, 4))) bool request_fail(request *r, const char *name, const char *format, ...);
-// Resets a request that has failed or has rows, so that it can run again.
+// Resets a request that has failed or returned rows, so that it can run again.
 void request_reset(request *r);
 
 #endif

@@ -14,7 +14,7 @@
 #include "shared/descriptor.h"
 #include "shared/thread.h"
 
-enum { MOST_NOTIFIED = 1 << 16 }; // maximum total size of notifications that Lua hasn't taken, in bytes; further ones are dropped
+enum { MOST_NOTIFIED = 1 << 16 }; // maximum total size of notifications that Lua hasn't taken, in bytes; further notifications are dropped
 static const double RETRY_DELAY = 0.5; // seconds between two attempts to run the verbs that are waiting for the database
 
 static void put(queue *q, request *r) {

@@ -21,7 +21,7 @@ typedef struct {
   queue queued, done;
   bool ending;
   bool listening;  // whether Lua takes notifications
-  buffer notified; // notifications that Lua hasn't taken; a NUL follows each
+  buffer notified; // notifications that Lua hasn't taken yet; each ends with a NUL
   char *trouble; // the reason why verbs are waiting; NULL: no verb is waiting
   bool running; // used only by the Lua thread: whether the ledger's thread has been started and not yet joined
   int added;    // an eventfd, readable when a request was queued or the worker must end; -1: closed
@@ -41,7 +41,7 @@ bool worker_has_done(worker *w);
 bool worker_trouble(worker *w, char *text, size_t size);
 // Starts or stops keeping the database's notifications for worker_take_notifications.
 void worker_listen(worker *w, bool listening);
-// Replaces the buffer's bytes with the notifications that have arrived; a NUL follows each. Returns false if no notification has arrived.
+// Replaces the buffer's bytes with the notifications that have arrived; each ends with a NUL. Returns false if no notification has arrived.
 bool worker_take_notifications(worker *w, buffer *into);
 // Runs the requests that are still waiting, ends the thread and closes the database. Afterwards, worker_take still returns the finished
 // requests. Idempotent.

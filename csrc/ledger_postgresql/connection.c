@@ -3,8 +3,8 @@
 //
 // A session is an advisory lock on a random number. Other programs regard a session as open while its lock is held. After losing its
 // connection, the ledger locks the same session number again. Once the ledger has locked its session number again, its former connection
-// has ended and can't commit anything more. Only then does the table `session` reliably show whether the last verb before the loss of the
-// connection was committed.
+// has ended and can't commit anything more. Only after the former connection has ended does the table `session` reliably show whether that
+// connection's last verb was committed.
 //
 // Behind a pooler such as PgBouncer, a connection doesn't belong to one program, so a program can't lock anything for longer than a
 // transaction. Behind a pooler, a session is therefore open until the time in its row, which the ledger extends every RENEW_EVERY seconds.
@@ -145,7 +145,7 @@ static bool read_version(database *d, request *r, long long *version) {
 static bool migrate(database *d, request *r) {
   PGresult *result = NULL;
   long long version = 0;
-  // This advisory lock is of the same kind as those in LOCKS_OF_LIMITS (database.c), but has its own class number.
+  // This advisory lock is of the same kind as the locks in LOCKS_OF_LIMITS (database.c), but has its own class number.
   if (!execute(d, r, &result, "BEGIN; " LOCAL_SETTINGS "; SELECT pg_advisory_xact_lock(1869442612, 0);"
                               " SELECT to_regclass('omni.ledger') IS NOT NULL, EXISTS (SELECT FROM pg_namespace WHERE nspname = 'omni')"))
     return false;
@@ -200,7 +200,7 @@ static bool try_lock(database *d, request *r, bool *taken) {
   return true;
 }
 
-// Ends this ledger's former connection, since the server may not have noticed that it was lost.
+// Ends this ledger's former connection, since the server may not have noticed that the connection was lost.
 static bool end_former(database *d, request *r) {
   char sql[512];
   snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE pid <> pg_backend_pid() AND " LOCK_OF_SESSION,
@@ -258,8 +258,7 @@ static PGresult *session_row(database *d, request *r) {
   return result;
 }
 
-// Opens a new session, or opens the former session again. Also finds out whether the verb during which the connection was lost was
-// committed.
+// Opens a new session, or reopens the former session. Also finds out whether the verb during which the connection was lost was committed.
 static bool take_session(database *d, request *r) {
   bool is_new = d->session == 0;
   if (!lock_session(d, r, is_new)) {

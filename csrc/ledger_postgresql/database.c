@@ -9,7 +9,7 @@
 
 #include "shared/clock.h"
 
-enum { MOST_RUNS = 6 }; // the maximum number of runs of one verb, if each run ends in a lost connection or a deadlock
+enum { MOST_RUNS = 6 }; // the maximum number of times that a verb runs, if each run ends in a lost connection or a deadlock
 
 const ledger_verb ledger_verbs[] = {
 #define ROW(name, kind, sql) {#name, sql, kind},
@@ -111,7 +111,7 @@ static void take_ids(const char *list, request *r) {
 }
 
 // Undoes an intent that was committed although its caller received an error and therefore sent nothing. Returns false if the connection is
-// lost in the meantime.
+// lost before the intent is undone.
 static bool withdraw(database *d) {
   request r = {0};
   request *intent = &r, ids = {0};
@@ -132,7 +132,7 @@ static bool withdraw(database *d) {
   return fine;
 }
 
-// Handles the verb whose fate became known when the ledger reconnected. Returns whether this completes the request `r`.
+// Handles the verb whose fate became known when the ledger reconnected. Returns whether handling the verb completes the request `r`.
 static bool settle(database *d, request *r) {
   if (!d->doubt.verb) return false;
   bool is_mine = r && d->doubt.of == r, settled = false;
@@ -177,7 +177,7 @@ bool database_run(database *d, request *r) {
   bool is_outcome = ledger_verbs[r->verb].kind == OUTCOME;
   for (int run = 1;; run++) {
     bool temporary = false;
-    if (d->in_copy && !d->connection) { // the transaction has ended with its connection
+    if (d->in_copy && !d->connection) { // the transaction ended when its connection was lost
       database_fail(d, r, "can't be copied into: the connection was lost");
       return true;
     }

@@ -50,13 +50,13 @@ struct database {
   int64_t last_verb; // the number of the last verb that was counted
   int64_t last_committed; // the number of the last verb that is known to be committed
   bool in_copy;      // whether a copy is in progress; all verbs from begin_copy to end_copy form one transaction
-  double lost_at;    // the time when the database was first found to be unreachable; 0: it is reachable
+  double lost_at;    // the time when the database was first found to be unreachable; 0: the database is reachable
   struct {
     int64_t verb; // 0: none
     const request *of; // NULL: the request's caller has already received an error
     bool is_intent;
     fate fate;
-    PGresult *ids; // the ids of the rows that the verb changed, if it was committed
+    PGresult *ids; // the ids of the rows that the verb changed, if the verb was committed
   } doubt;
 };
 
@@ -70,7 +70,7 @@ bool connection_open(database *d, request *r, bool *temporary);
 void connection_renew(database *d);
 // Returns the number of seconds without a verb after which the ledger checks its connection.
 double connection_check_delay(const database *d);
-// Returns the connect_timeout of an address, or 0 if the address has none.
+// Returns an address's connect_timeout, or 0 if the address has none.
 int connection_timeout_of(const char *address);
 // Closes the connection. If `lost` is true, the database counts as unreachable from now on.
 void connection_close(database *d, bool lost);
@@ -79,9 +79,9 @@ void connection_close(database *d, bool lost);
 
 typedef enum { EXCHANGE_DONE, EXCHANGE_FAILED, EXCHANGE_LOST } outcome;
 
-// Sends simple SQL and waits for the result of its last statement; the caller frees *result, which may be NULL.
+// Sends SQL without parameters, and waits for the result of its last statement; the caller frees *result, which may be NULL.
 outcome exchange_simple(database *d, const char *sql, PGresult **result);
-// Sends simple SQL before the connection is closed. Waits for at most two seconds, and ignores failures.
+// Sends SQL without parameters before the connection is closed. Waits for at most two seconds, and ignores failures.
 void exchange_farewell(database *d, const char *sql);
 // Runs statements as one transaction, in one round trip. Sets *result to the result of the last statement, or of the statement that failed,
 // or to NULL if the connection was lost. The caller must free *result. If nothing was sent, returns EXCHANGE_FAILED and sets *problem to

@@ -21,7 +21,7 @@
 #define CLAIM "SELECT :service AS task_id, :task_ids AS status WHERE 0"
 #define RELEASE CLAIM
 #define IS_ORPHANED "NOT " ALIVE("session")
-#define INDEXED_BY(index) "INDEXED BY " index // without statistics, SQLite would choose an index that finds most rows
+#define INDEXED_BY(index) "INDEXED BY " index // without statistics, SQLite would choose an index that matches most rows
 #define BEGIN "BEGIN IMMEDIATE"
 #define CONTINUE_NUMBERS "SELECT 1" // AUTOINCREMENT continues the numbers
 #define COPIED_COLUMN ""

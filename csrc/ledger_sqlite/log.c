@@ -71,7 +71,7 @@ static int rewrite_all(sqlite3_file *log, uint32_t frames, int page_size) {
   return code == SQLITE_OK ? log->pMethods->xSync(log, SQLITE_SYNC_FULL) : code;
 }
 
-// SQLite itself ignores an error when it syncs the directory.
+// SQLite itself ignores errors when it syncs the directory.
 static int sync_folder(const char *path) {
   const char *slash = strrchr(path, '/');
   char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
@@ -99,7 +99,7 @@ static int rewrite_committed(sqlite3 *db) {
 }
 
 int log_rewrite(sqlite3 *db) {
-  if (!sqlite3_get_autocommit(db)) return SQLITE_IOERR; // the sync failed within this transaction
+  if (!sqlite3_get_autocommit(db)) return SQLITE_IOERR; // a sync has failed within this transaction
   int code = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
   if (code != SQLITE_OK) return code;
   code = rewrite_committed(db);

@@ -17,8 +17,8 @@ static int prepare(database *d, int verb) {
   return sqlite3_prepare_v3(d->db, ledger_verbs[verb].sql, -1, SQLITE_PREPARE_PERSISTENT, &d->statements[verb], NULL);
 }
 
-// If `full` is true, makes subsequent commits wait until their data is on disk. A power cut may lose commits that didn't wait, but it never
-// damages the file.
+// If `full` is true, makes subsequent commits wait until their data is on disk. A power cut may lose commits that didn't wait for the disk,
+// but it never damages the file.
 static int set_durability(database *d, bool full) {
   if (d->full_sync == full) return SQLITE_OK;
   int code = sqlite3_exec(d->db, full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
@@ -67,8 +67,8 @@ static void take_row(sqlite3_stmt *statement, request *r) {
   for (int i = 0; i < columns; i++) take_value(statement, i, &r->rows);
 }
 
-// Returns whether the database file was moved or removed. In that case, SQLite would still write to the file, but no other program would
-// see the changes.
+// Returns whether the database file was moved or removed. If the file was moved or removed, SQLite would still write to it, but no other
+// program would see the changes.
 static bool is_moved(database *d) {
   int moved = 0;
   return sqlite3_file_control(d->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;

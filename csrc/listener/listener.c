@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // omni.listener: a small HTTP server on libmicrohttpd that the caller's event loop drives.
 //
-// libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `listener:next()` returns the
-// request to Lua. A response from Lua resumes the connection, and the next `step` sends the response. While a connection is suspended,
-// libmicrohttpd doesn't poll it, and no timeout closes it.
+// The library libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `listener:next()`
+// returns the request to Lua. A response from Lua resumes the connection, and the next `step` sends the response. While a connection is
+// suspended, libmicrohttpd doesn't poll it, and no timeout closes it.
 #include "listener/listener.h"
 
 #include <errno.h>
@@ -77,7 +77,7 @@ static void stop(listener *l) {
   l->taken++;
   l->queue = NULL;
   l->queue_end = &l->queue;
-  // Resumes suspended connections, since libmicrohttpd aborts the process if one is left when it stops.
+  // Resumes suspended connections, since libmicrohttpd aborts the process if a suspended connection is left at the end.
   for (request *r = l->requests; r; r = r->next)
     if (r->state == REQUEST_QUEUED || r->state == REQUEST_HELD) request_wake(r, REQUEST_DROPPED);
   for (int round = 0; round < CLOSING_ROUNDS; round++) {

@@ -45,12 +45,12 @@ typedef struct {
   char *certificate, *key;         // paths; NULL: no TLS
   char *body_directory;            // the directory for large bodies; NULL: all bodies stay in memory
   bool run_again;                      // `step` has work to do although the descriptor isn't readable
-  bool closing;                    // the listener only sends responses that it already has
+  bool closing;                    // whether the listener is closing, and only sends its remaining responses
   unsigned long calls;             // how many times libmicrohttpd has called the listener's callbacks
   unsigned idle_steps;                 // the number of consecutive steps during which `calls` hasn't changed
 } listener;
 
-// A connection. libmicrohttpd stores a pointer to it (the socket context) from the connection's start to its end.
+// A connection. The pointer to this struct is libmicrohttpd's socket context from the connection's start to its end.
 struct connection {
   connection *next, *previous; // neighbours in the list of the connections in the same phase
   phase phase;
@@ -142,7 +142,8 @@ int connection_socket(const connection *c);
 // and returns NULL.
 credentials *tls_load(const char *certificate, const char *key, char *message, size_t size);
 
-// tls_use adds a reference. tls_release drops a reference, and frees the credentials together with the last reference. Both accept NULL.
+// The function tls_use adds a reference. The function tls_release drops a reference, and frees the credentials when the last reference is
+// dropped. Both accept NULL.
 credentials *tls_use(credentials *c);
 void tls_release(credentials *c);
 

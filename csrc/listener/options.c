@@ -65,7 +65,7 @@ static double get_seconds(lua_State *L, int i) {
   return n;
 }
 
-// Returns a string option, or NULL. The result stays on the stack.
+// Returns a string option, or NULL. The returned string stays on the Lua stack.
 static const char *get_text(lua_State *L, const char *name) {
   size_t length;
   if (lua_getfield(L, 1, name) == LUA_TNIL) return NULL;

@@ -185,7 +185,7 @@ typedef struct {
   request_end end;
 } fault;
 
-// Returns the value of an option that must be a whole number of 0 or more, or `absent` if the option is nil.
+// Returns the value of an option that must be a non-negative integer, or `absent` if the option is nil.
 static lua_Integer count_field(lua_State *L, int index, const char *name, lua_Integer absent) {
   int good = 1;
   lua_Integer n = absent;
@@ -295,7 +295,7 @@ static int answer(lua_State *L) {
   if (r->state != REQUEST_HELD) return 1;
 
   // Until request_wake, this function allocates nothing in Lua, since a finalizer might close the listener. The request immediately owns
-  // the new response, so an error below leaks nothing. Frees the response of an earlier call that raised an error.
+  // the new response, so a later error leaks nothing. Frees the response of an earlier call that raised an error.
   if (r->response) MHD_destroy_response(r->response);
   if (file) {
     r->response = response_from_file(r->listener, file, offset, length, f.cut, &why);
