@@ -3,6 +3,7 @@ local core = require "omni.core"
 local env = require "helper.env"
 local err = require "omni.error"
 local loop = require "omni.loop"
+local preloaded = require "helper.preloaded"
 local process = require "omni.process"
 
 -- Steps a process until it has ended, through its pollable methods.
@@ -186,6 +187,12 @@ describe("a program that can't be started", function()
     assert.equal("can't enter directory '/nowhere': No such file or directory", message)
   end)
 
+  it("is an error when there are no descriptors left", function()
+    local no_pipe <const> = "#include <errno.h>\nint pipe2(int ends[2], int flags) { return errno = EMFILE, -1; }"
+    local code <const> = "print(select(2, require('omni.core').process { 'true' }))"
+    assert.equal("can't start 'true': Too many open files\n", preloaded.output(no_pipe, ("%s -e %s"):format(env.lua, env.quote(code))))
+  end)
+
   it("leaves no descriptor and no zombie behind", function()
     local code = [[
       local core = require "omni.core"
@@ -203,6 +210,35 @@ describe("a program that can't be started", function()
       os.execute("grep -ls \"^PPid:[^0-9]*$PPID$\" /proc/[0-9]*/status | wc -l") -- the shell itself is one
     ]]
     assert.equal("0 1\n", run({ env.lua, "-e", code }, { stdout = "pipe" }).stdout)
+  end)
+end)
+
+describe("on an older kernel, which has no close_range,", function()
+  it("a program inherits no descriptors, and a board can be loaded", function()
+    local directory <close> = env.directory()
+    env.write(directory:file "film.lua", [[return storyboard { scene "a" { prompt = "A boat.", duration = 4 } }]])
+    local no_close_range <const> = [[
+      #include <dlfcn.h>
+      #include <errno.h>
+      #include <stdarg.h>
+      #include <sys/syscall.h>
+      long syscall(long number, ...) {
+        if (number == SYS_close_range) return errno = ENOSYS, -1;
+        long given[6];
+        va_list list;
+        va_start(list, number);
+        for (int i = 0; i < 6; i++) given[i] = va_arg(list, long);
+        va_end(list);
+        return ((long (*)(long, ...))dlsym(RTLD_NEXT, "syscall"))(number, given[0], given[1], given[2], given[3], given[4], given[5]);
+      }
+    ]]
+    local code <const> = ([[
+      local omni = require "omni"
+      local opened <close> = io.open "/dev/null"
+      print(omni.process({ "ls", "/proc/self/fd" }, { stdout = "pipe" }).stdout)
+      print(assert(omni.load_storyboard(%q)).scenes[1].name)
+    ]]):format(directory:file "film.lua")
+    assert.equal("0\n1\n2\n3\n\na\n", preloaded.output(no_close_range, ("%s -e %s"):format(env.lua, env.quote(code)))) -- 3 is ls's own
   end)
 end)
 

@@ -2,6 +2,7 @@
 local asked = require "helper.ledger"
 local core = require "omni.core"
 local env = require "helper.env"
+local preloaded = require "helper.preloaded"
 local loop = require "omni.loop"
 
 local postgresql = require "helper.postgresql"
@@ -340,7 +341,6 @@ end) end
 describe("what concerns money, in SQLite,", function()
   -- Counts a program's calls of fsync and fdatasync, as bytes of the file SYNCS.
   local shim <const> = [[
-    #define _GNU_SOURCE
     #include <dlfcn.h>
     #include <fcntl.h>
     #include <stdlib.h>
@@ -356,9 +356,7 @@ describe("what concerns money, in SQLite,", function()
 
   it("is on disk before its result comes; other changes don't wait for the disk", function()
     local directory <close> = env.directory()
-    local source, library, syncs = directory:file "shim.c", directory:file "shim.so", directory:file "syncs"
-    env.write(source, shim)
-    env.output(("cc -shared -fPIC -o %s %s -ldl"):format(env.quote(library), env.quote(source)))
+    local syncs = directory:file "syncs"
     env.write(syncs, "")
     local command = asked.command([[
       local path, syncs = ...
@@ -375,8 +373,7 @@ describe("what concerns money, in SQLite,", function()
           syncs_of("accept", { id = id, task_id = "t" }), syncs_of("row", { id = id }))
       end
     ]], { directory:file "l.db", syncs })
-    local said = env.output(("LD_PRELOAD=%s SYNCS=%s ASAN_OPTIONS=\"$ASAN_OPTIONS:verify_asan_link_order=0\" %s"):format(
-      env.quote(library), env.quote(syncs), command))
+    local said = preloaded.output(shim, command, "SYNCS=" .. env.quote(syncs))
     for intended, noted, accepted, read in said:gmatch "(%d+)\t(%d+)\t(%d+)\t(%d+)" do
       assert.is_true(tonumber(intended) >= 1, said)
       assert.is_true(tonumber(accepted) >= 1, said)

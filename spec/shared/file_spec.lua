@@ -4,6 +4,7 @@ local core = require "omni.core"
 local env = require "helper.env"
 local omni = require "omni"
 local paths = require "omni.file.path"
+local preloaded = require "helper.preloaded"
 
 local directory
 
@@ -125,5 +126,56 @@ describe("a foreign file", function()
     assert.equal("io", err.code)
     assert.equal("newer", env.read(file "film.mp4"))
     assert.same({ "film (older 1).mp4", "film.mp4" }, directory:names())
+  end)
+end)
+
+describe("a file system", function()
+  before_each(function() directory = env.directory() end)
+  after_each(function() directory:close() end)
+
+  -- Lua code in a process where these calls fail with the given errno values: "renameat2=ENOSYS link=EPERM", for example.
+  local function with(failing, code)
+    local c = { "#include <errno.h>\n#include <stdio.h>\n#include <unistd.h>" }
+    local results <const> = {
+      link = "int link(const char *from, const char *to)", fsync = "int fsync(int fd)",
+      renameat2 = "int renameat2(int from, const char *path, int to, const char *new_path, unsigned flags)",
+    }
+    for name, errno in failing:gmatch "(%w+)=(%w+)" do c[#c + 1] = ("%s { return errno = %s, -1; }"):format(results[name], errno) end
+    local whole = ("local core, folder = require 'omni.core', %q %s"):format(directory.path, code)
+    return preloaded.output(table.concat(c, "\n"), ("%s -e %s"):format(env.lua, env.quote(whole)))
+  end
+
+  local RENAME <const> = [[
+    print(core.rename_new(folder .. "/from", folder .. "/to"))
+    print(select(3, core.rename_new(folder .. "/second", folder .. "/to")))]]
+
+  for _, failing in ipairs { "renameat2=ENOSYS", "renameat2=EINVAL link=EPERM", "renameat2=EINVAL link=EMLINK" } do
+    it("may be unable to rename without replacing: " .. failing, function()
+      env.write(file "from", "first")
+      env.write(file "second", "second")
+      assert.equal("true\n17\n", with(failing, RENAME)) -- EEXIST
+      assert.equal("first", env.read(file "to"))
+      assert.same({ "second", "to" }, directory:names())
+    end)
+  end
+
+  it("reports that it can't rename", function()
+    env.write(file "from", "first")
+    assert.equal("nil\n5\n", with("renameat2=EIO", [[
+      local renamed, _, number = core.rename_new(folder .. "/from", folder .. "/to")
+      print(renamed) print(number)]]))
+    assert.same({ "from" }, directory:names())
+  end)
+
+  it("may be unable to sync a folder", function()
+    assert.equal("true\n", with("fsync=EINVAL", [[print(core.make_directory(folder .. "/new"))]]))
+    assert.same({ "new" }, directory:names())
+  end)
+
+  it("has no new folder that couldn't be synced", function()
+    assert.equal("nil\n5\n", with("fsync=EIO", [[
+      local made, _, number = core.make_directory(folder .. "/new")
+      print(made) print(number)]]))
+    assert.same({}, directory:names())
   end)
 end)
