@@ -29,14 +29,14 @@ local function unmarked(text)
   return text
 end
 
----Decodes a text as `unmarked` does, and iterates over its lines. Omits line breaks (LF, CRLF or CR) and empty lines.
+---Decodes text as `unmarked` does, and iterates over the lines. Omits line breaks (LF, CRLF or CR) and empty lines.
 ---@param text string
 ---@return fun(): string|nil
 local function lines(text)
   return unmarked(text):gsub("\r\n?", "\n"):gmatch "[^\n]+"
 end
 
----Decodes a text as `unmarked` does, and removes white space from both ends.
+---Decodes text as `unmarked` does, and removes white space from both ends.
 ---@param text string
 ---@return string
 local function value(text)

@@ -34,7 +34,7 @@ function address.problem(name)
     local key = decoded(pair:match "^[^=]*")
     if key == "password" or key == "sslpassword" then return PASSWORD end
   end
-  -- If a password contains "/", libpq takes part of it for a port, and would print that part in an error message.
+  -- If a password contains "/", libpq mistakes part of the password for a port, and would print that part in an error message.
   for host in (hosts .. ","):gmatch "([^,]*)," do
     local port = host:gsub("^%[[^%]]*%]", ""):match ":(.*)$"
     if port and not port:find "^%d*$" or host:find "@" then return FORM end

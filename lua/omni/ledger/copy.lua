@@ -3,7 +3,7 @@
 
 local err = require "omni.error"
 
-local PAGE <const> = 200 -- number of verbs that are started before the copy waits for their results
+local PAGE <const> = 200 -- number of verbs that the copy starts before it waits for their results
 
 local copy = {}
 
@@ -21,8 +21,8 @@ local function ask(ledger, verb, params)
   return rows or error(problem, 0)
 end
 
----Calls a function for each row of a ledger, except for digests of local files, which each machine computes for itself. Reads the submits
----page by page; after each page, reads the files of its submits. Raises the ledger's error if a verb fails.
+---Calls a function for each row of a ledger, except for digests of local files, which each machine computes on its own. Reads the submits
+---page by page, and after each page the files of that page's submits. Raises the ledger's error if a verb fails.
 ---@param ledger omni.Ledger
 ---@param each fun(table_name: string, row: table)
 function copy.read(ledger, each)
@@ -40,7 +40,7 @@ function copy.read(ledger, each)
   end
 end
 
--- Returns whether two rows have equal values.
+-- Returns whether two rows have the same values.
 local function is_equal(a, b)
   for name, value in pairs(a) do
     if b[name] ~= value then return false end
@@ -86,14 +86,14 @@ local function write_all(from, to)
     counts[name] = (counts[name] or 0) + 1
     to:note(writes[name], row)
     noted = noted + 1
-    if noted % PAGE == 0 then ask_target "version" end -- waits, so that at most one page of rows is in memory
+    if noted % PAGE == 0 then ask_target "version" end -- waits for the target, so that at most one page of rows is in memory
   end)
   ask_target "number_copies"
   ask_target "end_copy"
   return counts
 end
 
--- Returns the number of a job that a worker is running with the ledger, or nil.
+-- Returns the number of a running job in the ledger, or nil if no job is running.
 local function running_job(ledger)
   local after = 0
   while true do
@@ -106,8 +106,8 @@ local function running_job(ledger)
   end
 end
 
----Copies all rows of a ledger into another ledger, completely or not at all. The target ledger must have either no submits and jobs, or
----exactly the same ones.
+---Copies all rows of a ledger into another ledger, completely or not at all. The target ledger must contain either no submits or jobs, or
+---exactly the same ones as the source ledger.
 ---@param from omni.Ledger
 ---@param to omni.Ledger  only for the copy; close it afterwards
 ---@return { submit: integer, file: integer }|nil counts  what was copied; 0 if all was there already

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- The ledger's interface for fibers: each verb parks the calling fiber until the result is on disk. Besides submits, the ledger stores
--- results that would take time to compute again: file digests, uploads and films.
+-- results that would take time to recompute: file digests, uploads and films.
 
 local addresses = require "omni.ledger.address"
 local core = require "omni.core"
@@ -16,8 +16,8 @@ local SETTLED <const> = 2 -- seconds; a file that changed more recently may chan
 ---@field path string  path of the file, or address of the database
 ---@field is_shared boolean  whether several machines can share the ledger
 ---@field private machine string  prefix for paths in a ledger that several machines share
----@field sending table<integer, table>  the rows whose submits this handle's program is sending or recording, with their owners. Weak,
----  since an owner that memory ran out for may not remove its row
+---@field sending table<integer, table>  the rows whose submits this handle's program is sending or recording, with their owners.
+---  The table is weak, because an owner may not remove its row if memory runs out
 ---@field on_trouble? fun(err: omni.Error|nil)  called with an error when verbs begin to wait for the database, and with nil when none waits
 ---@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: the caller also gets the error
 local Ledger_methods = {}
@@ -36,7 +36,7 @@ local function deliver(self, handle)
   end
 end
 
--- Reports when verbs begin to wait for a database that can't be reached, and when none waits any longer.
+-- Reports when verbs begin to wait for a database that can't be reached, and when no verb is waiting any more.
 local function report_trouble(self, handle)
   local trouble = handle:trouble()
   local changed = (trouble ~= nil) ~= self.in_trouble
@@ -44,7 +44,7 @@ local function report_trouble(self, handle)
   if changed and self.on_trouble then self.on_trouble(trouble and err.new(trouble)) end
 end
 
--- The event loop drives the ledger while a verb runs.
+-- Returns a driver, through which the event loop drives the ledger while a verb runs.
 local function driver_of(self)
   return pollable.driver(self.handle, function(handle)
     handle:step()
@@ -57,7 +57,7 @@ local function driver_of(self)
   end)
 end
 
--- Holds a verb's result for the fiber that is waiting for it. If the fiber is cancelled after it was woken, `late` receives the result
+-- Holds a verb's result for the fiber that is waiting for it. If the fiber is cancelled after it has been woken, `late` receives the result
 -- instead.
 local Box_mt = {
   __close = function(box)
@@ -105,8 +105,8 @@ local Boxes_mt = {
   end,
 }
 
----Runs a verb for each of several sets of parameters. Waits once for all results, so the loop and the ledger's thread don't alternate
----for each of them.
+---Runs a verb for each of several sets of parameters. Starts all verbs before it waits, so that the event loop and the ledger's thread
+---don't have to take turns for each verb.
 ---@param verb string
 ---@param list table<string, string|number|boolean>[]
 ---@return table[][]|nil rows  the rows for each set of parameters
@@ -124,7 +124,7 @@ function Ledger_methods:ask_each(verb, list)
   return results
 end
 
----Runs a verb that returns one row or none.
+---Runs a verb that returns at most one row.
 ---@return table|nil row
 ---@return omni.Error|nil err
 function Ledger_methods:row(verb, params)
@@ -141,8 +141,8 @@ function Ledger_methods:note(verb, params, late)
   if self.handle then start(self, verb, params).late = late end
 end
 
----Returns a row that nothing will change any longer as `unknown`, and any other row as it is: if memory runs out, a submit of this program
----can end without a recorded outcome.
+---Marks a submit's row as `unknown` if no program will record the submit's outcome any more, and returns the row. Returns any other row
+---unchanged. If memory runs out, a submit can end without a recorded outcome.
 ---@param row table  a row of a submit
 ---@return table|nil row
 ---@return omni.Error|nil err
@@ -162,8 +162,8 @@ local Listener_mt = {
   end,
 }
 
----Calls a function for each notification of another program: "task ID" or "account". Notifications may get lost, and a ledger in a file has
----none.
+---Calls a function for each notification from another program: "task ID" or "account". Notifications may get lost, and a ledger in a file
+---has none.
 ---@param fn fun(text: string)  must not wait
 ---@return table listener  close it to stop listening
 function Ledger_methods:listen(fn)
@@ -190,7 +190,7 @@ function Ledger_methods:digest(path)
     self.digests[path] = known
     return known.sha256
   end
-  -- Remembers only bytes that are on disk: after a power loss, a file may have other bytes with the same stamp.
+  -- Stores a digest only if the file's bytes are on disk, because after a power loss a file may have other bytes with the same stamp.
   local found, problem = digest.file(path, true)
   if not found then return nil, problem end
   if found.synced and os.time() - info.mtime > SETTLED then
@@ -200,7 +200,7 @@ function Ledger_methods:digest(path)
   return found.sha256
 end
 
----Asks the ledger for the digests of several files at once, so that later calls to `digest` needn't ask. Reads no file.
+---Loads the digests of several files from the ledger in one step, so that later calls to `digest` don't query the ledger. Reads no file.
 ---@param files string[]  paths
 ---@return true|nil
 ---@return omni.Error|nil
@@ -274,7 +274,7 @@ local function open_file(path)
   return nil, err.new { code = "ledger_failed", message = ("the ledger's folder can't be created: %s"):format(why) }
 end
 
----Opens a ledger. If the ledger's file or its folder is missing, creates it so that only its owner can read it. If the file or the database
+---Opens a ledger. If the ledger's file or folder is missing, creates it with permissions for its owner only. If the file or the database
 ---can't be used, each verb returns the error.
 ---@param path string  a path, or an address (postgresql://...)
 ---@return omni.Ledger|nil

@@ -4,8 +4,8 @@
 local core = require "omni.core"
 local digest = require "omni.file.digest"
 
--- Returns the ledger that has a task's row, if any, and the parameters that identify the row. For a handle that was made from a task id,
--- returns the client's own ledger, if the ledger's file exists.
+-- Returns the ledger that contains a task's row, if any, and the parameters that identify the row. For a handle that was made from a task
+-- id, returns the client's own ledger, if the ledger's file exists.
 local function row_of(client, task)
   if task.ledger then return task.ledger, { id = task.row } end
   return client:existing_ledger(), { service = client.service, task_id = task.id }
@@ -30,7 +30,7 @@ local function record_state(client, task)
   ledger:note("finish", params)
 end
 
----Records a downloaded file with its SHA-256, and waits until the record is on disk.
+---Records a downloaded file with its SHA-256 digest, and waits until the record is on disk.
 ---@param client omni.Client
 ---@param task omni.Task
 ---@param number integer  the index of the file among the task's media, counting from 1
@@ -50,7 +50,7 @@ local function record_file(client, task, number, path)
   return nil, problem
 end
 
----Returns what the ledger knows about one of a task's files, if the file was fetched before.
+---Returns the ledger's record of one of a task's files, if the file was fetched before.
 ---@param client omni.Client
 ---@param task omni.Task
 ---@param number integer

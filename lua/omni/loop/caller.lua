@@ -4,7 +4,7 @@
 -- The chunk names of omni's own files begin with this text, which is "@omni/" in the `omni` program.
 local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/caller%.lua$") or "@omni/"
 
-local blocks_host -- nil, or a function that returns whether another event loop is running, which a waiting call would block
+local blocks_host -- returns whether a host event loop is running, which a waiting call would block; nil without a host
 
 -- Returns the location ("file:line: ") of the innermost function on the stack that isn't part of omni.
 local function place_of_caller()
@@ -32,7 +32,7 @@ end
 -- Returns the reason why the caller can't wait, or nil if it can.
 local function why_no_wait(fiber, stepping)
   if not fiber then
-    if stepping then return "the loop called this function; use omni.spawn" end
+    if stepping then return "the event loop called this function; use omni.spawn" end
     if in_finalizer() then return "a finalizer (__gc) can't wait; use omni.spawn" end
     if blocks_host and blocks_host() then return "it would block the host's event loop; use the host's call method" end
   elseif coroutine.running() ~= fiber.co then
@@ -52,7 +52,7 @@ local function check(fiber, stepping, name)
   if why then error(("%s%s can't wait here: %s"):format(place_of_caller(), name or "omni", why), 0) end
 end
 
----Makes waiting calls outside of fibers raise an error while another event loop is running.
+---Makes waiting calls outside of fibers raise an error while a host event loop is running, since they would block that loop.
 ---@param is_running (fun(): boolean)|nil  returns whether that loop is running; nil: such calls are allowed, and block that loop
 local function refuse_to_block(is_running) blocks_host = is_running end
 

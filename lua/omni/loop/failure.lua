@@ -46,8 +46,8 @@ end
 
 ---Sets the function that receives the error of each fiber that fails while nobody is waiting to join it. The event loop calls the function
 ---at the end of the turn in which the fiber failed. The function can't wait, but it can call `omni.spawn`. If no function is set, omni
----prints the error and its traceback to stderr. If the function itself raises an error, omni prints both errors. The function doesn't
----receive errors that `join`, `omni.scope` or `omni.run` raises.
+---prints the error and its traceback to stderr. If the function itself raises an error, omni prints both errors. Errors that `join`,
+---`omni.scope` or `omni.run` raise don't go to the function.
 ---@param fn? fun(problem: omni.Error)  gets the error: `cause` is the raised value, `traceback` shows where; nil: print errors
 ---@return (fun(problem: omni.Error))|nil before  the function that was set before
 local function set_on_error(fn)

@@ -21,9 +21,9 @@ local Driver_mt = { __name = "omni.host_driver", __index = Driver_methods }
 ---@field fiber omni.Fiber
 ---@field results table     the results of pcall
 
-local attached -- the object that is driving omni's loop, if any
+local attached -- the object that is driving omni's event loop, if any
 
--- Adds a call to the list of ended calls, whether its function returned, raised an error or was cancelled.
+-- Adds a call to the list of ended calls, whether the call's function returned, raised an error or was cancelled.
 local Ending_mt = {
   __close = function(ending)
     local finished = ending.driver.finished

@@ -39,7 +39,7 @@ function loop:events() return "r" end -- luacheck: ignore self
 ---Returns the number of seconds until `step` must be called even if the descriptor isn't readable, or nil if there is no limit.
 function loop:timeout() return scheduler.time_left() end -- luacheck: ignore self
 
----Does the work that is ready, without waiting. Errors go to `omni.on_error`, never to the caller.
+---Performs all pending work without waiting. Errors go to `omni.on_error`, never to the caller.
 function loop:step() -- luacheck: ignore self
   if scheduler.is_stepping() then error("the loop is running already", 2) end
   local fine, failure = xpcall(scheduler.step, failures.handler, 0)

@@ -8,8 +8,8 @@ local scheduler = require "omni.loop.scheduler"
 
 local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler.park
 
---- A caller that waits until fibers have ended. The object is an array of the fibers that the caller waits for. Closing the object passes
---- the errors that the caller hasn't taken to the fibers' scopes.
+--- A caller that waits until fibers have ended. The object is an array of the fibers that the caller waits for. When the object is closed,
+--- errors that the caller hasn't taken go to the fibers' scopes.
 ---@class omni.Join
 ---@field n integer
 ---@field left integer            how many of the fibers haven't ended
@@ -19,7 +19,7 @@ local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler
 local Join_methods = {}
 local Join_mt = { __name = "omni.join", __index = Join_methods }
 
----Begins to wait for fibers. The fibers then keep their errors for this caller.
+---Begins to wait for fibers. From then on, the fibers keep their errors for this caller.
 ---@param fibers omni.Fiber[]  with the field `n`; this table becomes the result
 ---@param name string          the public function, for messages
 ---@param fail_fast? boolean

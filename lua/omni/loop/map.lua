@@ -52,8 +52,7 @@ end
 ---returns nil and an error, or raises an error. Without `fail_fast`, the other calls continue after a failed call; `results[i]` is then
 ---nil, and `errors[i]` is the error.
 ---
----A list of submits needs no `limit`: a key with `in_flight` has at most that many tasks in flight, and further submits wait
----([keys.md](keys.md)).
+---A list of submits needs no `limit`, because a key's `in_flight` option already limits the number of tasks in flight ([keys.md](keys.md)).
 ---@param list any[]
 ---@param opts? omni.MapOptions
 ---@param fn fun(value: any, index: integer): any, any

@@ -17,7 +17,7 @@ function Driver_methods:step()
   if self.work(self.source) then self:stop() end
 end
 
----Adds the object to the event loop, unless the loop already has it.
+---Adds the object to the event loop, unless it has already been added.
 function Driver_methods:start()
   if self.started then return end
   loop.add(self)

@@ -4,8 +4,8 @@
 local failures = require "omni.loop.failure"
 local loop = require "omni.loop"
 
----A worker pool. Its workers treat the pool as an `omni.Join`: when a worker ends, even because memory ran out before its first line, the
----scheduler counts it in `left` and wakes the fiber that waits in `join`.
+---A worker pool. A pool's workers treat the pool as an `omni.Join`. When a worker ends, even because memory ran out before its first line,
+---the scheduler decrements `left` and wakes the fiber that is waiting in `join`.
 ---@class omni.Pool
 ---@field left integer            number of workers that haven't ended
 ---@field fiber omni.Fiber|false  the fiber that waits in `join`
@@ -33,7 +33,7 @@ local function start_worker(pool)
   local worker = pool.spawn(work, pool)
   worker.joins = joins
   pool.left = pool.left + 1
-  pool.workers[worker] = true -- raises an error if memory runs out; the lines above are complete without it
+  pool.workers[worker] = true -- raises an error if memory runs out; the lines above don't depend on this line
 end
 
 ---Runs `fn(...)` in a fiber as soon as a slot is free. Doesn't wait. Does nothing if the pool is closed.
@@ -99,8 +99,8 @@ local function new(limit, background)
   }, Pool_mt)
 end
 
----Calls fn(1) to fn(count), at most `limit` at a time, and waits until all calls have ended. Starts no further calls once a call has
----returned nil and an error. If the caller is cancelled, the running calls are cancelled too.
+---Calls fn(1) to fn(count), at most `limit` at a time, and waits until all calls have ended. Once a call has returned nil and an error,
+---starts no further calls. If the caller is cancelled, the running calls are cancelled too.
 ---@param count integer
 ---@param limit integer
 ---@param fn fun(i: integer): any, omni.Error|nil

@@ -17,7 +17,7 @@ local times <const> = timers.times
 ---@field timeout fun(self): number|nil   seconds until `step` must be called anyway; 0: at once, nil: never
 ---@field step fun(self)                  does the work that is ready; never blocks
 
---- A waiting fiber has four fields, since Lua would double the table's size for a fifth field.
+--- A waiting fiber's table has only four fields, since Lua would double the table's size for a fifth field.
 ---@class omni.Fiber
 ---@field package co thread|nil           the fiber's coroutine; nil: the fiber has ended
 ---@field package slot integer|false      the index of the fiber's timer (timers.lua)
@@ -61,7 +61,7 @@ local function make_ready(fiber, value)
   if on_change and not stepping then on_change() end
 end
 
----Wakes a parked fiber: the fiber's call to `park` returns the value. Does nothing if the fiber isn't parked.
+---Wakes a parked fiber, whose call to `park` then returns `value`. Does nothing if the fiber isn't parked.
 ---@param fiber omni.Fiber
 ---@param value any
 local function wake(fiber, value)
@@ -109,7 +109,7 @@ end
 local function park(timeout)
   local fiber = current
   if not in_fiber() then error("there is no running fiber; call this inside omni.run or omni.spawn", 2) end
-  if fiber.slot then timers.clear(fiber) end -- memory ran out in an earlier call of `park`, and the fiber caught that error
+  if fiber.slot then timers.clear(fiber) end -- memory ran out in an earlier call to `park`, and the fiber caught that error
   if timeout then timers.set(fiber, now() + timeout) end
   fiber.value = PARKED
   return yield(PARKED)
@@ -224,8 +224,8 @@ local function start(scope, fn, ...)
   return fiber
 end
 
----Ends the fiber at the point where it is waiting. Closes the fiber's to-be-closed variables, which cancels its requests. `join` on the
----fiber then raises an error with the code "cancelled". Does nothing if the fiber has ended.
+---Ends the fiber at the point where it is waiting. Closes the fiber's to-be-closed variables, which cancels its requests. Joining a
+---cancelled fiber raises an error with the code "cancelled". Does nothing if the fiber has ended.
 function Fiber_methods:cancel()
   if not self.co then return end
   if self == current or status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end
@@ -278,8 +278,8 @@ local Turn <const> = setmetatable({}, {
   end,
 })
 
----Waits at most `timeout` seconds (nil: no limit) for work, then runs one turn. If a pollable raises an error, `step` raises the same
----error.
+---Waits for work, for at most `timeout` seconds (nil: no limit), and then runs one turn. If a pollable raises an error, `step` raises the
+---same error.
 ---@param timeout number|nil
 function step(timeout)
   local ending <close> = Turn -- luacheck: ignore 211
@@ -318,7 +318,7 @@ local function time_left()
   return least
 end
 
----Parks the running fiber, or runs the loop, until `done()` returns true.
+---Parks the running fiber, or runs the event loop, until `done()` returns true.
 ---@param done fun(): boolean
 ---@param deadline? number  monotonic seconds
 ---@return boolean          false: the deadline has passed
@@ -358,7 +358,7 @@ local function add(pollable)
   if on_change and not stepping then on_change() end
 end
 
----Removes a pollable. Does nothing if the pollable isn't in the loop.
+---Removes a pollable. Does nothing if the pollable isn't in the event loop.
 ---@param pollable omni.Pollable
 local function remove(pollable)
   local fd = pollables[pollable]
@@ -379,8 +379,8 @@ local function is_stepping()
   return stepping ~= false
 end
 
----Sets a function that the scheduler calls when something changes outside of a step: a fiber or a pollable was added, or the loop ran.
----A host event loop then reads the scheduler's timeout again.
+---Sets a function that the scheduler calls when something changes outside of a step: a fiber or a pollable was added, or the event loop
+---ran. A host event loop then reads the scheduler's timeout again.
 ---@param fn (fun())|nil
 local function set_on_change(fn) on_change = fn end
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Implements scopes: a fiber belongs to the `omni.run` or `omni.scope` in which it was spawned. The scope waits for the fiber, and
--- cancels it if the scope ends early.
+-- Implements scopes: a fiber belongs to the `omni.run` or `omni.scope` in which it was spawned. A scope waits for its fibers, and cancels
+-- them if the scope ends early.
 
 local failures = require "omni.loop.failure"
 local joins = require "omni.loop.join"
@@ -47,7 +47,7 @@ local function check_function(fn, name)
 end
 
 ---Starts `fn(...)` in a new fiber, in the event loop's next turn. The fiber belongs to the `omni.run` or `omni.scope` in which it was
----spawned, and that call waits for the fiber. If the fiber fails while nobody is waiting to join it, its error goes to that scope, or to
+---spawned, and that call waits for the fiber. If the fiber fails while nobody is waiting to join it, its error goes to its scope, or to
 ---`omni.on_error`.
 ---@param fn function
 ---@return omni.Fiber
@@ -98,8 +98,8 @@ local function scope(fn, ...)
   return enter("omni.scope", true, fn, ...)
 end
 
----Runs `fn(...)`. Inside a fiber, calls `fn` directly; outside of a fiber, runs the event loop until `fn` has returned. Raises the errors
----of `fn`.
+---Runs `fn(...)`. Inside a fiber, calls `fn` directly; outside of a fiber, runs the event loop until `fn` has returned. Raises any error
+---that `fn` raises.
 ---@param fn function
 ---@return any ...  what fn returned
 local function drive(fn, ...)

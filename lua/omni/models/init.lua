@@ -77,7 +77,7 @@ local function bad_answer(what)
   return err.new { code = "bad_answer", message = "the response contains no valid " .. what }
 end
 
--- Returns the error message for an unknown model, including the most similar name.
+-- Returns the error message for an unknown model, which suggests the most similar name.
 local function no_such(start, name, models)
   local names = {}
   for i, model in ipairs(models) do names[i] = model.model end
@@ -155,7 +155,7 @@ local function schema_of(model)
     end
   end
   add(texts(root.required))
-  add(model.required_input_fields or {}, properties) -- adds only known fields: if an unknown field were required, no input would be valid
+  add(model.required_input_fields or {}, properties) -- if an unknown field were required, no input would be valid
   return copy
 end
 
@@ -202,9 +202,9 @@ local function modality(client, name)
   return known and kinds[known.modality] or modalities.of(name)
 end
 
----Before an input is sent, checks it against the schema that the service publishes and against omni's own rules. Each schema is requested
----at most once an hour. If the service publishes no schema or can't be reached, only omni's own rules apply. If there is neither a schema
----nor any rule of omni's own for the model, omni accepts any input. With the client option `schemas = false`, omni doesn't request schemas.
+---Checks an input, before it is sent, against the schema that the service publishes and against omni's own rules. Each schema is requested
+---at most once an hour. If the service publishes no schema or can't be reached, only omni's own rules apply. If neither the service nor
+---omni has rules for the model, omni accepts any input. With the client option `schemas = false`, omni doesn't request schemas.
 ---@param client omni.Client
 ---@param name? string   the model's name (default: "google/gemini-omni")
 ---@param input table

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Contains omni's own rules for input for google/gemini-omni (docs/service.md, "The input of google/gemini-omni"). Input for other models
--- is checked only against the schema that the service publishes (init.lua).
+-- Contains omni's own rules for google/gemini-omni's input (docs/service.md, "The input of google/gemini-omni"). For all other models, omni
+-- checks input only against the schema that the service publishes (init.lua).
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -163,7 +163,8 @@ local function check(model, input, with_placeholders)
   return input
 end
 
----Returns the fields that a model accepts, both as a list and as a table indexed by name. Returns nil for a model without rules.
+---Returns the fields that a model accepts, both as a list and as a table indexed by name. Returns nil for a model for which omni has no
+---rules.
 ---@param model string
 ---@return table<string|integer, { name: string }>|nil
 local function fields(model)

@@ -3,8 +3,8 @@
 
 local address = {}
 
--- Returns the bucket and the prefix of an S3 address, or nil. The prefix ends with a slash, unless it is empty. libcurl signs other
--- characters in a different way than some servers, so the prefix consists of characters that no URL needs to escape.
+-- Returns the bucket and the prefix of an S3 address, or nil. The prefix ends with a slash, unless it is empty. The prefix consists of
+-- characters that no URL needs to escape, because libcurl signs other characters differently from some servers.
 local function split(name)
   local bucket, rest = name:match "^s3://([%l%d][%l%d.-]+[%l%d])/*(.*)$"
   if not bucket or #bucket > 63 then return nil end
@@ -16,7 +16,7 @@ local function split(name)
   return bucket, table.concat(parts)
 end
 
----Returns whether a store is in S3, and not in a folder.
+---Returns whether a store is in S3 rather than in a folder.
 ---@param name string
 ---@return boolean
 function address.is_s3(name)

@@ -20,13 +20,14 @@ local function variable(...)
   end
 end
 
--- A file of the AWS tools that was read: its path, whether other users can read it, and its sections.
+-- The contents of an AWS configuration file: the file's path, whether other users can read the file, and its sections.
 ---@class omni.AwsFile
 ---@field path? string
 ---@field shared? boolean
 ---@field sections table<string, table<string, string>>
 
--- Reads a file. Returns no sections if the file doesn't exist, or isn't a regular file: people name /dev/null for "no file".
+-- Reads a file. Returns no sections if the file doesn't exist or isn't a regular file, since some users set the path to /dev/null to mean
+-- "no file".
 local function read(path)
   local found = { path = path, sections = {} }
   local info = path and core.stat(path)
@@ -41,7 +42,7 @@ local function read(path)
       found.sections[title] = found.sections[title] or {}
       section = found.sections[title]
     elseif section and not line:find "^%s*[#;]" then
-      local name, value = line:match "^([%w_]+)%s*=%s*(.-)%s*$" -- a line that begins with a space belongs to a group of settings
+      local name, value = line:match "^([%w_]+)%s*=%s*(.-)%s*$" -- skips lines that begin with a space, which belong to nested settings
       if name then section[name:lower()] = value end
     end
   end
@@ -66,7 +67,7 @@ local function from_environment()
   end
 end
 
--- Returns the access key of a profile, or nil.
+-- Returns a profile's access key, or nil.
 local function from_file(file, section)
   local found = file.sections[section]
   if not found or not found.aws_access_key_id or not found.aws_secret_access_key then return nil end
@@ -86,7 +87,7 @@ end
 ---@field region string
 ---@field endpoint string  a URL without a slash at its end
 
----Returns the settings for an S3 store. No field of an error contains a secret.
+---Returns the settings for an S3 store. Errors never contain secrets.
 ---@return omni.AwsSettings|nil
 ---@return omni.Error|nil  code "store_failed"
 local function find()

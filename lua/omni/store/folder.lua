@@ -28,7 +28,7 @@ local function copy_beside(from, path)
   return part
 end
 
----Returns the size of an object, or nil if the store doesn't have the object.
+---Returns an object's size, or nil if the store doesn't contain the object.
 ---@param sha256 string
 ---@return integer|nil
 function Folder_methods:size(sha256)
@@ -49,7 +49,7 @@ function Folder_methods:put(path, sha256)
   local part, problem = copy_beside(path, object)
   if not part then return fail(self, "can't be written: " .. problem.message) end
   local copied
-  copied, problem = digest.file(part, true) -- also waits until the copy is on disk
+  copied, problem = digest.file(part, true) -- also syncs the copy to disk
   fine, why = copied ~= nil and copied.sha256 == sha256, problem and problem.message or "the file changed while it was copied"
   if fine then fine, why = os.rename(part, object) end
   if fine then return true end
@@ -57,7 +57,7 @@ function Folder_methods:put(path, sha256)
   return fail(self, "can't be written: " .. core.clean(why, 300))
 end
 
----Copies an object to a local path, once `accept` has accepted the copy.
+---Copies an object to a temporary file, and renames the copy to a local path if `accept` accepts it.
 ---@param sha256 string
 ---@param path string
 ---@param given { accept: fun(part: string): table|nil }
@@ -82,14 +82,14 @@ function Folder_methods:get(sha256, path, given)
   return nil, problem
 end
 
----Writes an object with this content, and reads it again.
+---Writes an object with this content, and reads it back.
 ---@param content string
 ---@return true|nil
 ---@return omni.Error|nil
 function Folder_methods:check(content)
   local info = core.stat(self.address)
   if not info or info.kind ~= "directory" then
-    return fail(self, info and "is no folder" or "doesn't exist", "create the folder; if it is on another machine, is it mounted?")
+    return fail(self, info and "isn't a folder" or "doesn't exist", "create the folder, or mount it if it is on another machine")
   end
   local folder, why = core.make_temporary_directory "omni-store-"
   if not folder then return fail(self, "can't be checked: " .. why) end
@@ -102,7 +102,7 @@ function Folder_methods:check(content)
   core.remove(path)
   core.remove(folder)
   if not fine then return nil, problem end
-  -- Another machine may replace the object with the same content at this moment, so this doesn't compare the file's stamps.
+  -- Doesn't compare the file's stamps, since another machine may replace the object with the same content at any moment.
   local object <close> = io.open(path_of(self, sha256), "rb")
   if object and object:read(#content + 1) == content then return true end
   return fail(self, "doesn't return what was written")

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A store keeps the files that omni has fetched, so that several machines can share them. An object's name is the SHA-256 of its content,
--- and a file from the store is used only if it has that digest. The store's backend is S3 or a folder.
+-- A store keeps the files that omni has fetched, so that several machines can share them. An object's name is the SHA-256 digest of its
+-- content, and omni uses a file from the store only if the file has that digest. The store's backend is S3 or a folder.
 
 local addresses = require "omni.store.address"
 local core = require "omni.core"
@@ -8,7 +8,7 @@ local digest = require "omni.file.digest"
 local err = require "omni.error"
 local loop = require "omni.loop"
 
-local FORBIDDEN <const> = 403 -- the status for a missing object, if the access key can't list the bucket
+local FORBIDDEN <const> = 403 -- S3's status for a missing object if the access key can't list the bucket
 local MARKER <const> = "omni keeps files here; each is named after its SHA-256.\n"
 
 ---@class omni.Store
@@ -18,14 +18,14 @@ local MARKER <const> = "omni keeps files here; each is named after its SHA-256.\
 local Store_methods = {}
 local Store_mt = { __name = "omni.store", __index = Store_methods }
 
----Returns whether a text is the digest of a file. The ledger marks the digest of a file that can't be decoded, for example.
+---Returns whether a string is a bare SHA-256 digest. For example, the ledger adds a mark to the digest of a file that can't be decoded.
 ---@param text string
 ---@return boolean
 local function is_digest(text)
   return #text == 64 and not text:find "[^%x]"
 end
 
----Returns whether the store has an object of this size. Only `get` finds out whether its content is right.
+---Returns whether the store contains an object with this digest and size. Only `get` checks the object's content.
 ---@param sha256 string
 ---@param size integer
 ---@return boolean|nil
@@ -37,7 +37,7 @@ function Store_methods:has(sha256, size)
   return found == size
 end
 
----Puts a file into the store, unless the store has it.
+---Puts a file into the store, unless the store already contains it.
 ---@param path string
 ---@param sha256? string  the file's digest, if it is known
 ---@return true|nil
@@ -58,7 +58,7 @@ function Store_methods:put(path, sha256)
   return fine, problem
 end
 
----Gets a file from the store. The file appears at the path only if its digest is right.
+---Gets a file from the store. The file appears at the path only if its digest is correct.
 ---@param sha256 string
 ---@param size integer
 ---@param path string
@@ -71,7 +71,7 @@ function Store_methods:get(sha256, size, path, given)
   return self.backend:get(sha256, path, {
     aside = given.aside, on_progress = given.on_progress,
     accept = function(part)
-      local found, unread = digest.file(part, true) -- also waits until the file is on disk
+      local found, unread = digest.file(part, true) -- also syncs the file to disk
       if not found then return unread end
       if found.sha256 == sha256 then return nil end
       self.wrong[sha256] = true
@@ -81,7 +81,7 @@ function Store_methods:get(sha256, size, path, given)
   })
 end
 
----Checks that the store can be written and read: puts a small object into it.
+---Checks that the store is writable and readable, by writing a small object and reading it back.
 ---@return true|nil
 ---@return omni.Error|nil  code "store_failed"
 function Store_methods:check()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A store in S3, or at a server that speaks S3's protocol. libcurl signs the requests (csrc/core/signing.c).
+-- A store in S3, or on an S3-compatible server. The requests are signed by libcurl (csrc/core/signing.c).
 
 local addresses = require "omni.store.address"
 local aws_settings = require "omni.store.aws_settings"
@@ -15,7 +15,7 @@ local MEBIBYTE <const> = 1 << 20
 local MAX_PARTS <const> = 9000 -- S3 allows 10,000
 local CHECK_FOR <const> = 10 -- seconds for which `check` retries, since a person may be waiting
 
--- What to do about S3's error codes.
+-- Hints for users, indexed by S3's error codes.
 local wrong_region <const> = "set AWS_REGION to the bucket's region"
 local wrong_key <const> = "correct the access key and its secret"
 local hints <const> = {
@@ -24,7 +24,7 @@ local hints <const> = {
   ExpiredToken = "get new credentials", InvalidToken = "get new credentials",
   InvalidAccessKeyId = wrong_key, SignatureDoesNotMatch = wrong_key,
   NoSuchBucket = "create the bucket, or correct the store's address",
-  RequestTimeTooSkewed = "set this machine's clock",
+  RequestTimeTooSkewed = "correct this machine's clock",
 }
 local temporary <const> = { InternalError = true, RequestTimeout = true, ServiceUnavailable = true, SlowDown = true }
 
@@ -47,9 +47,9 @@ function S3_methods:report_retry(...) return self.client:report_retry(...) end
 
 -- --- failures
 
-local local_problems <const> = { closed = true, file_changed = true, io = true } -- failures that aren't the store's
+local local_problems <const> = { closed = true, file_changed = true, io = true } -- failures that the store didn't cause
 
--- Turns a failure, or a response with this status and text, into a failure of the store.
+-- Turns a failure, or a response with this status and text, into a store failure.
 local function failure_of(self, status, said, failure)
   local code = said:match "<Code>([%w.]+)</Code>"
   local message = said:match "<Message>(.-)</Message>"
@@ -66,8 +66,8 @@ local function failure_of(self, status, said, failure)
   }
 end
 
--- Sends a request, retries it for the client's `retry_for` seconds or for `patience`, and returns the response. `fine` lists the statuses
--- that the caller expects.
+-- Sends a request, retries it for `patience` seconds (default: the client's `retry_for`), and returns the response. `fine` lists the
+-- statuses that the caller expects.
 local function request(self, fine, method, url, body, patience)
   local deadline = core.now() + (patience or math.huge)
   return retry.persist(self, function()
@@ -87,7 +87,7 @@ end
 
 local found <const>, ok <const>, forgotten <const> = { [200] = true, [404] = true }, { [200] = true }, { [204] = true, [404] = true }
 
----Returns the size of an object, or nil if the store doesn't have the object.
+---Returns an object's size, or nil if the store doesn't contain the object.
 ---@param sha256 string
 ---@return integer|nil
 ---@return omni.Error|nil
@@ -97,7 +97,7 @@ function S3_methods:size(sha256)
   return answer.status == 200 and answer.length or nil
 end
 
--- Puts a file, or a part of a file, and retries. Returns the ETag.
+-- Uploads a file or a part of a file, and retries failed attempts. Returns the ETag.
 local function put_bytes(self, url, path, sha256, first, length)
   return retry.persist(self, function()
     local tag
@@ -112,7 +112,7 @@ local function put_bytes(self, url, path, sha256, first, length)
   end)
 end
 
--- Sends the parts of a file. Returns the XML text that lists them.
+-- Uploads a file in parts. Returns the XML text that lists the uploaded parts.
 local function put_parts(self, url, query, path, size)
   local part_bytes, parts = math.max(self.part_bytes, size // MAX_PARTS + 1), {}
   for first = 0, size - 1, part_bytes do
@@ -126,7 +126,7 @@ local function put_parts(self, url, query, path, size)
   return "<CompleteMultipartUpload>" .. table.concat(parts) .. "</CompleteMultipartUpload>"
 end
 
--- Puts a large file in several parts. If a part fails, only that part is sent again. If the upload fails, tells the server to forget the
+-- Uploads a large file in several parts. If a part fails, sends only that part again. If the upload fails, asks the server to delete the
 -- parts.
 local function put_large(self, url, path, size)
   local begun, problem = request(self, ok, "POST", url .. "?uploads=", "")
@@ -136,14 +136,14 @@ local function put_large(self, url, path, size)
   local list, done
   list, problem = put_parts(self, url, query, path, size)
   if list then done, problem = request(self, ok, "POST", url .. "?" .. query, list) end
-  -- S3 may report an error with the status 200.
+  -- S3 may return an error with the status 200.
   if done and not done.text:find "<Error>" then return true end
   problem = problem or err.public(failure_of(self, nil, done.text))
   request(self, forgotten, "DELETE", url .. "?" .. query)
   return nil, problem
 end
 
----Puts a file into the store. If the server gets the file as a whole, it checks the digest.
+---Puts a file into the store. If the file is sent as a whole, the server checks the file's digest.
 ---@param path string
 ---@param sha256 string  the file's digest
 ---@param size integer
@@ -157,7 +157,7 @@ function S3_methods:put(path, sha256, size)
   return true
 end
 
----Downloads an object to a local path, once `accept` has accepted the downloaded file.
+---Downloads an object, and renames the downloaded file to a local path if `accept` accepts it.
 ---@param sha256 string
 ---@param path string
 ---@param given { accept: fun(part: string): table|nil, aside?: boolean, on_progress?: fun(bytes: integer, total: integer|nil) }
@@ -171,7 +171,7 @@ function S3_methods:get(sha256, path, given)
   return nil, err.public(failure_of(self, problem.status, problem.message, problem))
 end
 
----Writes an object with this content, and reads it again.
+---Writes an object with this content, and reads it back.
 ---@param content string
 ---@return true|nil
 ---@return omni.Error|nil

@@ -66,10 +66,10 @@ function Exchange:discard() end
 ---Returns the stamp of PATH.part (see Http:download).
 ---@return string|nil stamp
 function Exchange:stamp() end
----Returns how many times libcurl was about to send a request with a body. omni stops every attempt after the first.
+---Returns how many times libcurl was about to send a request with a body. The client stops every attempt after the first.
 ---@return integer
 function Exchange:sends() end
----Returns the value of a header of a finished exchange's response.
+---Returns the value of one header in a finished exchange's response.
 ---@param name string
 ---@return string|nil
 function Exchange:header(name) end
@@ -118,8 +118,8 @@ function Http:download(owner, url, path, offset, stamp, validator, total) end
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil    "io": the file can't be read; "url_refused"
 function Http:upload(owner, url, path, content_type, sha256, first, length) end
----Sends a request to any server, without the key. libcurl may send it twice. Doesn't follow a redirect. A response with any status is a
----result: { status, text, length, etag }.
+---Sends a request to any server, without the API key. The server may receive the request twice, because libcurl can repeat it. Doesn't
+---follow a redirect. A response with any status is a result: { status, text, length, etag }.
 ---@param owner any
 ---@param method "HEAD"|"GET"|"POST"|"PUT"|"DELETE"
 ---@param url string
@@ -157,7 +157,7 @@ function Http:running() end
 ---Returns whether any exchange is running, or has finished but hasn't been returned by `finished` yet.
 ---@return boolean
 function Http:busy() end
----Returns all owners of exchanges that `finished` hasn't returned yet.
+---Returns the owners of all exchanges that `finished` hasn't returned yet.
 ---@return any[]
 function Http:owners() end
 ---Closes all exchanges and connections. Closing again does nothing. A `<close>` variable and the garbage collector also close the client.
@@ -216,8 +216,8 @@ function core.is_task_id(value) end
 
 ---Returns an http or https URL in its normal form, as curl and browsers send it. Removes surrounding white space, the default port and dot
 ---segments. Writes the scheme and host in lower case, an international host in ASCII, an IP address in its usual form, and
----percent-encodes spaces, quotes, brackets and non-ASCII letters. Idempotent. Refuses a URL that contains a user name, a password or a
----control character.
+---percent-encodes spaces, quotes, brackets and non-ASCII letters. Idempotent. Refuses a URL with a user name, a password or a control
+---character.
 ---@param text any
 ---@return string|nil url
 ---@return string|nil why  for example "must be an http or https URL"; never repeats the text
@@ -255,7 +255,7 @@ function core.libraries() end
 ---  tls?: number, total?: number }
 function core.trace(exchange) end
 
----Returns the SHA-256 of a text.
+---Returns a string's SHA-256 digest.
 ---@param text string
 ---@return string  64 hexadecimal digits, in lower case
 function core.sha256(text) end
@@ -265,7 +265,7 @@ function core.sha256(text) end
 ---@return string
 function core.token(bytes) end
 
----A thread that computes the SHA-256 of a file. The module omni.file.digest waits for this thread.
+---A thread that computes a file's SHA-256 digest. The module omni.file.digest waits for this thread.
 ---@class omni.DigestJob: omni.Source
 local DigestJob = {}
 ---@return boolean done
@@ -277,7 +277,7 @@ function DigestJob:result() end
 ---Stops the job. Closing again does nothing. A `<close>` variable and the garbage collector also close the job.
 function DigestJob:close() end
 
----Starts computing the SHA-256 of a file.
+---Starts computing a file's SHA-256 digest.
 ---@param path string  a regular file, or a link to one
 ---@param sync? boolean  also wait until the file's bytes are on disk
 ---@return omni.DigestJob|nil

@@ -5,8 +5,8 @@
 ---order, each as one transaction. Only this thread waits for the disk and for other programs; Lua code never does. Call `step` when the
 ---descriptor is readable or the timeout has passed. Then call `finished` until it returns nothing, as the module omni.ledger does.
 ---
----Each open handle locks one byte of the file FILE-alive. From that lock, other programs can tell that the ledger is open, until the handle
----is closed or its process ends.
+---Each open handle locks one byte of the file FILE-alive. Until the handle is closed or its process ends, the lock shows other programs
+---that the ledger is open.
 ---@class omni.LedgerHandle: omni.Source
 local LedgerHandle = {}
 
@@ -37,12 +37,12 @@ function LedgerHandle:finished(before) end
 ---@return omni.LedgerFailure|nil
 function LedgerHandle:trouble() end
 
----Starts or stops keeping notifications of other programs. A ledger in a file has none.
+---Starts or stops collecting notifications from other programs. A ledger in a file has no notifications.
 ---@param on boolean
 function LedgerHandle:listen(on) end
 
----Returns the next notification of another program, or nothing: "task ID" when it has recorded the end of a task, "account" when it has
----changed the table `account`. Notifications may get lost.
+---Returns the next notification from another program, or nothing. The notification is "task ID" if the program has recorded the end of a
+---task, or "account" if it has changed the table `account`. Notifications may get lost.
 ---@return string|nil
 function LedgerHandle:notified() end
 
@@ -60,8 +60,8 @@ function LedgerHandle:close() end
 local ledger = {}
 
 ---Returns a handle for a ledger's file. The first verb creates the file with mode 0600 if it doesn't exist; the file's folder must exist.
----If the file can't be used, every verb fails, for example because other users can read the file, or because it is damaged or belongs to
----another program or a newer omni.
+---Every verb fails if the file can't be used, for example because other users can read it, or because it is damaged or belongs to another
+---program or a newer omni.
 ---@param path string
 ---@return omni.LedgerHandle
 function ledger.open(path) end

@@ -69,7 +69,7 @@ function Request:path() end
 ---@return string|nil
 function Request:query() end
 
----Returns a table of the headers, indexed by the headers' names in lower case. The values of repeated headers are joined by ", ".
+---Returns a table of the headers, indexed by the headers' names in lower case. The values of repeated headers are joined with ", ".
 ---@return table<string, string>
 function Request:headers() end
 

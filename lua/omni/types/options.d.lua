@@ -29,12 +29,11 @@
 ---@field http_version? "auto"|"1.1"|"2-prior-knowledge"  (default "auto")
 ---@field user_agent? string         the value of the `User-Agent` header (default `omni/VERSION`)
 ---@field schemas? boolean           whether omni also checks inputs against the service's schemas (default true)
----@field on_event? fun(event: omni.ClientEvent)  called for each request, retry, pause, task event and warning.
----  The hook can't wait, but it can start a fiber that waits, with `omni.spawn`. Errors in the hook are reported in the same way as errors
----  in a coroutine that nobody joins
+---@field on_event? fun(event: omni.ClientEvent)  called for each request, retry, pause, task event and warning
 
 ---The argument of the client's `on_event` hook. An event never contains an API key, an input or a body. Later versions may add events and
----fields, so ignore what you don't know.
+---fields, so ignore events and fields that you don't know. The hook can't wait, but it can start a fiber that waits, with `omni.spawn`.
+---Errors in the hook are reported in the same way as errors in a coroutine that nobody joins.
 ---@class omni.ClientEvent
 ---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"slots_full"|"slots_free"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"ledger_waits"|"ledger_continues"|"warning"
 ---  `request_begun`: a request begins. `request_ended`: a request has ended (a submit's outcome is then in the ledger). `retry`: a failed
@@ -42,7 +41,7 @@
 ---  only when a request of that key is waiting to start). `slots_full`: a submit waits because all of the keys' slots are in use.
 ---  `slots_free`: a submit no longer waits for a slot. `key_disabled`: omni stops using a key. `task`: a task has a new state. `download`
 ---  and `upload`: bytes of a file have been transferred. `ledger_failed`: the ledger can't be read or written. `ledger_waits`: the ledger's
----  database can't be reached, and omni waits until it can record what has happened. `ledger_continues`: everything is recorded. `warning`:
+---  database can't be reached, and omni waits until it can record what has happened. `ledger_continues`: everything has been recorded. `warning`:
 ---  something is unusual, but not an error (reported once)
 ---@field request? integer      for requests, downloads and uploads: the number of the request
 ---@field kind? "submit"|"query"|"call"|"download"|"upload"|"request"  for a request: its kind; "request": to the store

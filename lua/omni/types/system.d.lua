@@ -5,8 +5,8 @@
 ---@class omni.core
 local core = {}
 
----Formats like `string.format`, with a decimal point in every locale; `%s` formats like `tostring`. Use `core.format` for all text that
----contains numbers.
+---Works like `string.format`, but uses a decimal point in every locale, and converts the value of `%s` with `tostring`. Use `core.format`
+---for all text that contains numbers.
 ---@param format string
 ---@param ... any
 ---@return string
@@ -21,7 +21,7 @@ function core.now() end
 ---@return integer|nil
 function core.terminal(fd) end
 
----Returns how many terminal columns a UTF-8 text takes up. An invalid byte takes up one column; a control character takes up none.
+---Returns how many terminal columns a UTF-8 string takes up. An invalid byte takes up one column; a control character takes up none.
 ---@param text string
 ---@return integer
 function core.columns(text) end

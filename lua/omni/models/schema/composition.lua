@@ -13,7 +13,7 @@ end
 
 -- --- one problem out of the problems of alternatives
 
--- Returns the items that all problems of one kind list, without duplicates.
+-- Returns the union of the lists in all problems of one kind.
 local function joined(problems, kind)
   local all, seen = {}, {}
   for _, problem in ipairs(problems) do
@@ -60,8 +60,8 @@ local function common_kind(problems)
   return common
 end
 
--- Ranks a problem by how much of the value matched the alternative that reports the problem. If an alternative requires a different type or
--- a different choice, the user probably didn't mean that alternative.
+-- Ranks a problem by how well the value matched the alternative that reported the problem. If an alternative requires a different type or a
+-- different choice, the user probably didn't mean that alternative.
 local function progress(problem, place)
   if problem.at == place and problem.kind == "kind" then return 0 end
   return problem.kind == "choice" and 1 or 2

@@ -74,7 +74,7 @@ function copy_value(value, place, kinds, placeholders, depth)
   return nil, { place = place, text = "can't be sent: it is a " .. kind }
 end
 
--- Normalises the strings that are URLs according to the schema.
+-- Normalises the strings that the schema declares to be URLs.
 local function normalize_urls(value, place, urls)
   if type(value) == "string" and urls[place] then return core.normalize_url(value) or value end
   if type(value) ~= "table" or placeholder.is(value) then return value end
@@ -92,7 +92,7 @@ local function apply(check, schema, copy)
   return nil, "the schema is too deep, too large, or refers to itself without end"
 end
 
----Checks an input against an untrusted schema. The time that the check takes is limited, whatever the schema's size, depth and references.
+---Checks an input against an untrusted schema. The check takes a limited time, regardless of the schema's size, depth and references.
 ---
 ---If there are several problems, the check always reports the same one. The check looks first for a field with a wrong value (the required
 ---fields in the schema's order, then the other fields by name), then for an unknown field, and then for a missing field. If a schema

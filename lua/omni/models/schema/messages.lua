@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Composes the messages about invalid inputs. Each message states what the schema expects and what the input contains. A schema comes from
--- the network, so its texts are shortened and their control characters are removed.
+-- Composes the error messages for invalid inputs. Each message states what the schema expects and what the input contains. A schema comes
+-- from the network, so its texts are shortened and their control characters are removed.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -36,7 +36,7 @@ local function word(value)
   return (core.clean(json.write(value, { empty = "array", repair = true }) or "a table", MAX_SHOWN_BYTES))
 end
 
----Joins a list of words as in a sentence: "a", "a or b", or "a, b or c".
+---Joins a list of words for use in a sentence: "a", "a or b", or "a, b or c".
 ---@param list string[]
 ---@param last? string  "or" by default
 ---@return string
@@ -58,7 +58,7 @@ local function nearest(name, names)
   return known, type(name) == "string" and #name <= MAX_COMPARED_BYTES and options.nearest(name, known) or nil
 end
 
----Returns the message about an unknown field.
+---Returns the error message for an unknown field.
 ---@param name string
 ---@param names string[]  the known names
 ---@return string
@@ -82,7 +82,7 @@ local function choices(list, value)
   return ("one of %s, ... (%d in all)"):format(table.concat(words, ", "), #list), near
 end
 
----Returns the message about a number outside its range.
+---Returns the error message for a number outside its range.
 ---@param low number|nil
 ---@param low_open boolean|nil   the limit itself isn't allowed
 ---@param high number|nil

@@ -18,8 +18,8 @@ local function simplify(name)
   return (name:lower():gsub("[_%-%s]", ""))
 end
 
--- Returns the known field that was probably meant by the misspelt `name`, or nil. The input must not have that field already. The two names
--- may differ only in case or separators, or in one letter. Names with eight or more letters may differ in two letters.
+-- Returns the known field that the user probably meant by the misspelt `name`, or nil. Doesn't consider fields that the input already has.
+-- The two names may differ only in case or separators, or in one letter. Names with eight or more letters may differ in two letters.
 local function misspelt(name, known, given)
   if #name > 64 then return nil end
   local simple = simplify(name)
@@ -101,8 +101,7 @@ local function check(traversal, node, value, place, inner)
     problem = traversal:apply(schema, value[name], placeholder.place_of(place, name))
     if problem then return problem end
   end
-  -- Checks for missing fields last, because a wrong choice shows that the user meant another alternative, whereas a missing field doesn't
-  -- show that.
+  -- Checks for missing fields last, because a wrong choice shows that the user meant another alternative, but a missing field doesn't.
   return unknown or missing(traversal, node, value, place)
     or value_keywords.count(node, "minProperties", "maxProperties", #names, place, "1 field", "%d fields")
 end

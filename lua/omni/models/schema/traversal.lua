@@ -7,7 +7,7 @@ local composition = require "omni.models.schema.composition"
 local fields = require "omni.models.schema.object_fields"
 local keywords = require "omni.models.schema.value_keywords"
 
--- A schema comes from the network, so a check must limit its work. With these limits, a check takes at most about a second.
+-- Schemas come from the network, so a check must limit its work. With these limits, a check takes at most about a second.
 local MAX_STEPS <const> = 300000
 local MAX_DEPTH <const> = 400 -- maximum nesting depth of schemas, including references
 
@@ -39,7 +39,7 @@ local checks <const> = {
 local Traversal_methods = {}
 local Traversal_mt = { __index = Traversal_methods }
 
----Adds `steps` to the number of steps that the check has taken. Raises `given_up` when the check exceeds its limit.
+---Adds `steps` to the number of steps that the check has used. Raises `given_up` when the check exceeds its limit.
 ---@param steps integer
 function Traversal_methods:spend(steps)
   self.left = self.left - steps
