@@ -123,11 +123,11 @@
   X(mark_unknown, OUTCOME, \
     "UPDATE submit SET state = 'unknown', error = :error, message = :message, balance_after = :balance_after, answered_at = " NOW \
     " WHERE id = :id AND state IN ('intended', 'unknown') RETURNING id") \
-  /* Marks a submit of this session as unknown. For a submit on which nothing works any longer, although no outcome was recorded. */ \
+  /* Marks a submit of this session as unknown. Used if no code is working on the submit any longer. */ \
   X(abandon, MONEY, \
     "UPDATE submit SET state = 'unknown', error = 'cancelled', message = :message, answered_at = " NOW \
     " WHERE id = :id AND state = 'intended' AND session = " SESSION " RETURNING id") \
-  /* Records the end of a task. Whatever a later query says, the first final state stays, the credits never decrease, and no known value \
+  /* Records a task's end. Whatever a later query reports, the first final state stays, the credits never decrease, and no known value \
      is lost. Sets the account to that of the key with which the service returned the task. */ \
   X(finish, OUTCOME, \
     "UPDATE submit SET account = coalesce(:account, account), credits = coalesce(" LARGER("credits", ":credits") ", credits, :credits)," \
@@ -140,10 +140,10 @@
     " RETURNING id" NOTIFY("(CASE WHEN ended_at = " NOW " THEN 'task ' || task_id END)")) \
   /* Returns the tasks whose end was recorded in the last `seconds` seconds. */ \
   X(ended, MINOR, "SELECT task_id FROM submit " INDEXED_BY("submit_ended") " WHERE state IN ('success', 'failed') AND ended_at > " NOW " - :seconds") \
-  /* Claims the tasks in `task_ids`, one a line: from now on, this session queries them. Also renews the session's lease, without which its \
+  /* Claims the tasks in `task_ids`, one per line; this session then queries them. Also renews the session's lease, without which its \
      claims don't count. Returns the unfinished tasks that another session has claimed. */ \
   X(claim, MINOR, CLAIM) \
-  /* Gives up the claims to the tasks in `task_ids`, so that another session can claim them at once. */ \
+  /* Gives up the claims to the tasks in `task_ids`, so that another session can claim them immediately. */ \
   X(release, MINOR, RELEASE) \
   /* Returns the unfinished tasks whose program has ended or stalled, and that no other session has claimed. */ \
   X(orphaned, MINOR, \
@@ -161,11 +161,11 @@
     SUBMIT " WHERE board IS NULL AND service " IS " :service AND (state = 'accepted' OR " UNKNOWN ") AND id > :after ORDER BY id LIMIT 100") \
   X(open, MINOR, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id") \
   X(lost_rehearsals, MINOR, "SELECT id FROM submit WHERE " LOST_REHEARSAL) \
-  /* Gives up a submit. Only a person decides this. */ \
+  /* Gives up a submit, which only a person may decide. */ \
   X(forget, MONEY, \
     "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE id = :id" \
     " AND (state IN ('accepted', 'success', 'gone') OR " UNKNOWN ") RETURNING id") \
-  /* Gives up the submits that a new submit replaces, once the new one was sent. */ \
+  /* Gives up the submits that a new submit replaces, once the new submit has been sent. */ \
   X(replace, MONEY, \
     "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE " SAME(":service") " AND " REPLACED " RETURNING id") \
   X(adopt, MONEY, \
@@ -212,12 +212,12 @@
     " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < " LARGER("coalesce(media, 1)", "1") " ORDER BY id") \
   X(in_flight, MINOR, "SELECT id, task_id FROM submit WHERE " IN_FLIGHT) \
   /* Reserves the next start of a request with an API key, and returns the seconds until that start. All programs that share the ledger \
-     together start at most one request each `interval` seconds. A time that is far in the future doesn't count: a clock has jumped. */ \
+     together start at most one request every `interval` seconds. A time far in the future doesn't count, since a clock has jumped. */ \
   X(reserve_start, MINOR, \
     "INSERT INTO account (account, next_at) VALUES (:account, " NOW " + :interval) ON CONFLICT (account) DO UPDATE SET next_at =" \
     " CASE WHEN account.next_at BETWEEN " NOW " AND " NOW " + 100 * :interval THEN account.next_at ELSE " NOW " END + :interval" \
     " RETURNING next_at - :interval - " NOW " AS wait") \
-  /* Begins or prolongs a pause of all requests with an API key. Returns how many seconds are left. */ \
+  /* Begins or prolongs a pause of all requests with an API key. Returns how many seconds of the pause are left. */ \
   X(pause_account, MINOR, \
     "INSERT INTO account (account, paused_at, pause) VALUES (:account, " NOW ", :seconds) ON CONFLICT (account) DO UPDATE SET" \
     " pause = " LARGER("excluded.pause", "coalesce(" PAUSE_LEFT ", 0)") ", paused_at = excluded.paused_at RETURNING pause" \
@@ -279,7 +279,7 @@
   X(add_job, MONEY, \
     "INSERT INTO job (service, board, title, manifest, budget, scenes, state, session, submitted_at)" \
     " VALUES (:service, :board, :title, :manifest, :budget, :scenes, 'waiting', 0, " NOW ") RETURNING id") \
-  /* Gives a service's next free job to this session, and returns its id. A job that was put back waits behind the others. */ \
+  /* Gives a service's next free job to this session, and returns its id. A job that was put back waits behind all other jobs. */ \
   X(take_job, MONEY, \
     "UPDATE job SET state = 'running', session = " SESSION ", worker = :worker, taken_at = " NOW " WHERE " JOB_IS_FREE " AND id =" \
     " (SELECT id FROM job WHERE service = :service AND " JOB_IS_FREE " ORDER BY coalesce(taken_at, submitted_at), id LIMIT 1" SKIP_LOCKED ")" \
@@ -297,7 +297,7 @@
   X(jobs, MINOR, JOB " FROM job WHERE id > :after ORDER BY id LIMIT 100") \
   X(version, MINOR, VERSION_OF_SCHEMA) \
   X(backend, MINOR, VERSION_OF_BACKEND) \
-  /* Returns who has the ledger open, as far as the backend's SQL can tell, and how many transactions have or want a lock of the ledger. */ \
+  /* Returns the sessions that the backend's SQL can list, and how many transactions hold or wait for one of the ledger's locks. */ \
   X(sessions, MINOR, SESSIONS) \
   X(locks, MINOR, LOCKS) \
   /* The next verbs copy a ledger into another one: `begin_copy`, then the rows, then `end_copy`, on a handle that runs no other verbs. An \
@@ -329,6 +329,6 @@
     "INSERT INTO job (id, session, service, board, title, manifest, budget, state, worker, scenes, finished, error, message, film, result," \
     " submitted_at, taken_at, ended_at) VALUES (:id, 0, :service, :board, :title, :manifest, :budget, :state, :worker, :scenes, :finished," \
     " :error, :message, :film, :result, :submitted_at, :taken_at, :ended_at)") \
-  /* Makes numbers of new rows follow those that were copied. */ \
+  /* Makes the numbers of new rows follow those of the copied rows. */ \
   X(number_copies, MONEY, CONTINUE_NUMBERS) \
   X(end_copy, MONEY, "COMMIT")

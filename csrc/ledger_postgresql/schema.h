@@ -22,9 +22,9 @@
     "  intended_at float8 NOT NULL, answered_at float8, ended_at float8," \
     "  created_at bigint, completed_at bigint, seconds float8, media bigint," \
     "  tag " TEXT ", idempotency_key " TEXT "," \
-    "  instead_of bigint" /* the row with an unknown outcome that a person replaced by this one */ \
+    "  instead_of bigint" /* the row with an unknown outcome that a person replaced with this row */ \
     ");" \
-    /* Of the live rows of a scene, only one replaces the same row. All sandboxes count as one service. */ \
+    /* Only one of a scene's live rows may replace a given row. All sandboxes count as one service. */ \
     "CREATE UNIQUE INDEX submit_live ON submit" \
     "  (identity, (CASE WHEN sandbox = 1 THEN '' ELSE coalesce(service, '') END), (coalesce(instead_of, 0))) " LIVE_IN_INDEX ";" \
     "CREATE UNIQUE INDEX submit_idempotency_key ON submit (idempotency_key)" \
@@ -62,11 +62,11 @@
     "  board " TEXT " NOT NULL, base " TEXT " NOT NULL, last_submit bigint NOT NULL" \
     ");" \
     "CREATE UNIQUE INDEX redo_board_and_base ON redo (md5(board), base);" \
-    "CREATE TABLE session (" /* who has the ledger open, and the last verb of each whose outcome must never be guessed (connection.c) */ \
+    "CREATE TABLE session (" /* the sessions, each with its last verb, whose outcome must never be guessed (connection.c) */ \
     "  number bigint PRIMARY KEY, host " TEXT " NOT NULL, process bigint NOT NULL, since float8 NOT NULL," \
     "  verb bigint NOT NULL DEFAULT 0, rows bigint[] NOT NULL DEFAULT '{}'" \
     ");") \
-  /* for the verbs that look for tasks in flight, and for the usual durations of a model */ \
+  /* for the verbs that look for tasks in flight, and for a model's usual durations */ \
   X("CREATE INDEX submit_open ON submit (id) WHERE state IN ('intended', 'unknown', 'accepted');" \
     "CREATE INDEX submit_in_flight ON submit (account) WHERE state IN ('intended', 'unknown', 'accepted');" \
     "CREATE INDEX submit_model ON submit (model, id) WHERE state = 'success';") \

@@ -55,7 +55,7 @@
     "CREATE INDEX submit_tag ON submit (tag) WHERE tag IS NOT NULL;" \
     "CREATE UNIQUE INDEX submit_idempotency_key ON submit (idempotency_key)" \
     "  WHERE idempotency_key IS NOT NULL AND state NOT IN ('refused', 'forgotten');") \
-  X("CREATE TABLE account (" /* what the programs that use an API key tell each other about it */ \
+  X("CREATE TABLE account (" /* what programs that share an API key must know about the key */ \
     "  account TEXT PRIMARY KEY NOT NULL," \
     "  next_at REAL," /* when the next request may start, if the key has a rate */ \
     "  paused_at REAL, pause REAL," /* the last pause and its length */ \
@@ -68,7 +68,7 @@
     "  manifest TEXT NOT NULL," /* JSON: the board's files, with their digests in the store */ \
     "  budget REAL NOT NULL," /* limits the cost of all submits whose `board` is 'job:' and this id */ \
     "  state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'failed', 'cancelled'))," \
-    "  session INTEGER NOT NULL, worker TEXT," /* who runs it, while the state is 'running' */ \
+    "  session INTEGER NOT NULL, worker TEXT," /* the session and worker that run the job, while the state is 'running' */ \
     "  scenes INTEGER, finished INTEGER, error TEXT, message TEXT," \
     "  film TEXT, result TEXT," /* the film's name; JSON: all files of the result, with their digests in the store */ \
     "  submitted_at REAL NOT NULL, taken_at REAL, ended_at REAL" \

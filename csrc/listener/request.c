@@ -283,7 +283,7 @@ static int answer(lua_State *L) {
     argument_check_keys(L, 4, known, "request");
     offset = count_field(L, 4, "offset", 0);
     length = count_field(L, 4, "length", -1);
-    lua_getfield(L, 4, "file"); // the path stays on the stack, which keeps it alive
+    lua_getfield(L, 4, "file"); // the path stays on the stack, which keeps the string alive
     size_t size;
     file = luaL_checklstring(L, -1, &size);
     luaL_argcheck(L, strlen(file) == size, 4, "'file' must not contain a NUL");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Checks the size of a request's first line and headers, and checks whether two servers could interpret them differently.
+// Checks the size of a request's first line and headers, and checks whether two servers could interpret the request differently.
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +18,8 @@ bool request_head_is_token(const char *name, size_t length) {
   return length > 0 && strspn(name, letters) == length;
 }
 
-// Returns whether a string contains no control characters and, unless `blanks` is true, no blanks, since libmicrohttpd accepts both.
+// Returns whether a string contains no control characters, and no blanks unless `blanks` is true. The check is needed since libmicrohttpd
+// accepts both.
 static bool is_clean(const char *text, bool blanks) {
   for (; *text; text++)
     if (((unsigned char)*text <= ' ' || *text == 127) && !(blanks && (*text == ' ' || *text == '\t'))) return false;

@@ -50,7 +50,8 @@ void *request_intake_begin(void *of, const char *target, struct MHD_Connection *
   return r;
 }
 
-// Closes a connection with a TCP reset (RST). If `connect` can't send the RST now, libmicrohttpd's `close` sends it after a FIN.
+// Closes a connection with a TCP reset (RST). If `connect` can't send the RST immediately, libmicrohttpd's `close` later sends the RST
+// after a FIN.
 static void reset(int fd) {
   struct linger none = {.l_onoff = 1, .l_linger = 0};
   struct sockaddr nobody = {.sa_family = AF_UNSPEC};

@@ -72,7 +72,7 @@ static const char *read_file(const char *path, bool secret, gnutls_datum_t *text
 // --- credentials
 
 typedef struct {
-  gnutls_x509_crt_t *chain; // the server's own certificate comes first
+  gnutls_x509_crt_t *chain; // the server's own certificate is the first element
   unsigned length;
   gnutls_x509_privkey_t key;
 } certificate_and_key;

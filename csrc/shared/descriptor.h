@@ -9,7 +9,7 @@
 int descriptor_raise(int fd);
 // Closes a descriptor without changing errno. Returns -1.
 int descriptor_close(int fd);
-// Opens /dev/null for each of the descriptors 0 to 2 that is closed. Call this function before a library opens descriptors itself.
+// Opens /dev/null for each of the descriptors 0 to 2 that is closed. Call descriptor_fill_standard before any library opens descriptors.
 void descriptor_fill_standard(void);
 
 #endif
