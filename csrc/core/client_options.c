@@ -85,7 +85,7 @@ static bool add_common_headers(lua_State *L, client_options *o) {
   bool fine = header_add(&o->key_headers, agent) && header_add(&o->post_headers, agent) &&
               header_add(&o->key_headers, "Accept-Encoding: gzip") && header_add(&o->post_headers, "Accept-Encoding: gzip") &&
               header_add(&o->post_headers, "Content-Type: application/json") &&
-              // otherwise libcurl would send "Expect: 100-continue", and repeat the request after a 417 response
+              // prevents libcurl from sending "Expect: 100-continue", and from repeating the request after a 417 response
               header_add(&o->post_headers, "Expect:");
   lua_pop(L, 1);
   return fine;

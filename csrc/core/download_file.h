@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The file to which a download is written. The file is named PATH.part until all bytes are on disk, and then PATH.
+// The file to which a download is written. The file is named PATH.part until all bytes are on disk; its final name is PATH.
 #ifndef OMNI_DOWNLOAD_FILE_H
 #define OMNI_DOWNLOAD_FILE_H
 

@@ -26,7 +26,7 @@ typedef struct exchange exchange;
 
 // The properties that all exchanges of one kind share.
 typedef struct {
-  bool keyed;  // these exchanges send the API key, and only to the service; exchanges of other kinds may go to any server
+  bool keyed;  // true: exchanges of this kind send the API key, and go only to the service; false: they may go to any server
   bool costs;  // the exchange may cost credits, so if it fails, the failure reports whether the request was sent
   bool timed;  // `timeout` limits the whole exchange; for other exchanges, lua/omni/client/media_request.lua detects stalled transfers
   bool varies; // libcurl's options must be set again for each exchange
@@ -52,7 +52,7 @@ typedef struct transfer {
 } transfer;
 
 struct exchange {
-  exchange *next, *previous; // neighbours in the pool's list of exchanges in this state
+  exchange *next, *previous; // neighbours in the pool's list of all exchanges in the same state
   const exchange_kind *kind;
   exchange_state state;
   bool no_memory;          // memory ran out for one of the exchange's sockets, or for the response

@@ -9,8 +9,8 @@
 // writes or reads numbers with printf or strtod. Other threads keep the locale that the program has set.
 int number_pcall(lua_State *L, int arguments);
 
-// Pushes the JSON text at index `text` without its first `skip` bytes. Rewrites all fractions without a decimal point; for example, 12.5
-// becomes 125e-1, which is the same number. Pushes the original text when it contains no fraction. Invalid JSON stays invalid.
+// Pushes the JSON text at index `text` without its first `skip` bytes. Replaces each number that has a decimal point with an equal one that
+// has none; for example, 12.5 becomes 125e-1. Pushes the original text when it contains no fraction. Invalid JSON stays invalid.
 void number_neutral(lua_State *L, int text, size_t skip);
 
 #endif

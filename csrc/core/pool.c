@@ -196,8 +196,8 @@ static void collect_finished_files(pool *p) {
   }
 }
 
-// Checks every socket again if libcurl ran out of memory or a socket couldn't be added to the poll set. After such a failure, only the
-// deprecated function curl_multi_socket_all makes libcurl report the missed socket again.
+// Checks every socket again if libcurl ran out of memory or a socket couldn't be added to the poll set. Only the deprecated function
+// curl_multi_socket_all makes libcurl report a missed socket again.
 static void watch_again(pool *p) {
   int running;
   p->look_at = 0;

@@ -43,7 +43,7 @@ char **process_check_argv(lua_State *L, int given) {
 }
 
 // Returns whether the value contains a URL with a user name, and thus perhaps a password. Variables such as http_proxy and DATABASE_URL can
-// contain such URLs.
+// contain a URL with a login.
 static bool holds_login(const char *value) {
   const char *host = strstr(value, "://");
   return host && memchr(host + 3, '@', strcspn(host + 3, "/?#"));

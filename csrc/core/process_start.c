@@ -28,8 +28,8 @@ static void die_with(pid_t parent) {
 #endif
 }
 
-// Closes all descriptors from 3 up, either at exec or immediately. Unlike omni's own descriptors, those that Lua's io.open and many
-// libraries open aren't close-on-exec.
+// Closes all descriptors from 3 up, either at exec or immediately. Lua's io.open and many libraries open descriptors that aren't
+// close-on-exec, unlike omni's own descriptors.
 static void close_others(bool at_exec) {
 #ifdef SYS_close_range
   if (syscall(SYS_close_range, 3U, ~0U, at_exec ? 4U /* CLOSE_RANGE_CLOEXEC */ : 0U) == 0) return;

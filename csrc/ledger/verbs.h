@@ -2,7 +2,7 @@
 // The ledger's verbs. Each row has a name, a kind (database.h), and SQL. The SQL is one statement, which runs as its own transaction.
 // `:name` is a parameter; a missing parameter is NULL.
 //
-// A backend defines the following macros in its dialect.h, then includes this file:
+// A backend's dialect.h defines the following macros and then includes this file:
 //   NOW                → the time, in seconds since 1970
 //   IS                 → equality that holds for two NULLs, too
 //   LARGER(a, b)       → the larger of two values, if neither is NULL

@@ -42,7 +42,7 @@ static const char *const steps[] = {
 enum { VERSION = sizeof steps / sizeof *steps };
 
 // The lock timeout is shorter than the time limit for the verb itself. The keepalives let the server notice that a client's machine has
-// vanished. Commits wait for the disk even if the server's settings say otherwise; stricter settings are kept.
+// vanished. Commits wait for the disk even if the server's settings don't require it; stricter settings are kept.
 static const char SETTINGS[] =
     "SET search_path = omni, pg_temp; SET lock_timeout = '10s'; SET statement_timeout = '20s'; SET jit = off;"
     "SET client_min_messages = error; SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
@@ -140,8 +140,7 @@ static bool read_version(database *d, request *r, long long *version) {
   return true;
 }
 
-// Migrates the schema to the current version, completely or not at all. Does nothing if another program has migrated the schema in the
-// meantime.
+// Migrates the schema to the current version, completely or not at all. Does nothing if another program has already migrated the schema.
 static bool migrate(database *d, request *r) {
   PGresult *result = NULL;
   long long version = 0;
@@ -258,7 +257,8 @@ static PGresult *session_row(database *d, request *r) {
   return result;
 }
 
-// Opens a new session, or reopens the former session. Also finds out whether the verb during which the connection was lost was committed.
+// Opens a new session, or reopens the former session. Also finds out whether the verb that was running when the connection was lost was
+// committed.
 static bool take_session(database *d, request *r) {
   bool is_new = d->session == 0;
   if (!lock_session(d, r, is_new)) {

@@ -53,7 +53,7 @@ struct database {
   double lost_at;    // the time when the database was first found to be unreachable; 0: the database is reachable
   struct {
     int64_t verb; // 0: none
-    const request *of; // NULL: the request's caller has already received an error
+    const request *of; // the request that ran the verb; NULL: the request's caller has already received an error
     bool is_intent;
     fate fate;
     PGresult *ids; // the ids of the rows that the verb changed, if the verb was committed

@@ -8,7 +8,7 @@
 #define NOW "date_part('epoch', statement_timestamp())" // many times faster than extract(), which computes with decimals
 #define IS "IS NOT DISTINCT FROM"
 #define IS_NOT "IS DISTINCT FROM"
-#define LARGER(a, b) "greatest(" a ", " b ")" // greatest() ignores NULL, but SQLite's max() returns NULL; no verb relies on either
+#define LARGER(a, b) "greatest(" a ", " b ")" // unlike SQLite's max(), greatest() ignores NULL; no verb relies on this
 #define SESSION ":_session"
 // A session is open while a connection holds the advisory lock with its number or, behind a pooler, until the time in the session's row.
 // PostgreSQL reads the list of open sessions at most once per statement, and only if a row needs it.
@@ -26,7 +26,7 @@
 #define NOTIFY(text) ", CASE WHEN " text " IS NOT NULL THEN pg_notify('omni', " text ") END"
 #define SKIP_LOCKED " FOR UPDATE SKIP LOCKED"
 // The lifetime, in seconds, of a session's claims, counted from its last claim, and of a session behind a pooler, counted from its last
-// renewal. When a program ends or stalls, its claims and its session therefore expire.
+// renewal. When a program ends or stalls, its claims and its session expire.
 #define LEASE "60"
 #define HAS_CLAIM(session) "(" session " IN (SELECT number FROM session WHERE claims_until > " NOW ") AND " ALIVE(session) ")"
 #define IS_LISTED "service " IS " :service AND task_id = ANY (string_to_array(:task_ids, chr(10))) AND state = 'accepted'"

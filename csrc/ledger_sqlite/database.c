@@ -196,8 +196,7 @@ static int end(database *d, request *r, int code) {
   return code;
 }
 
-// Migrates the file to the current version, completely or not at all. Does nothing if another program has migrated the file in the
-// meantime.
+// Migrates the file to the current version, completely or not at all. Does nothing if another program has already migrated the file.
 static int migrate(database *d, request *r, long long *version, int *verdict) {
   int code = execute(d, "BEGIN IMMEDIATE");
   if (code != SQLITE_OK) return code;

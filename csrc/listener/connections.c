@@ -2,8 +2,8 @@
 // Limits the number of a listener's connections per client address, and the duration of each phase of a connection.
 //
 // The timeout of libmicrohttpd itself restarts with every byte, so a client that sends one byte now and then could keep its connection
-// forever. This file therefore sets its own deadline for each phase of a connection. When a deadline passes, `connection_expire` shuts down
-// the connection's socket, since libmicrohttpd has no function that closes a connection.
+// forever. This file sets its own deadline for each phase of a connection. When a deadline passes, `connection_expire` shuts down the
+// connection's socket, since libmicrohttpd has no function that closes a connection.
 #include <math.h>
 #include <search.h>
 #include <stdlib.h>

@@ -30,7 +30,7 @@ enum {
 };
 
 // Seconds. While a TLS handshake or a chunk-size line is incomplete, libmicrohttpd 0.9.75 keeps asking to run again immediately. After
-// MAX_IDLE_STEPS steps without any event, the listener therefore waits for PAUSE seconds, or until new data arrives.
+// MAX_IDLE_STEPS steps without any event, the listener waits for PAUSE seconds, or until new data arrives.
 static const double PAUSE = 0.05;
 
 // The number of seconds that a refused client has to finish sending its request.

@@ -57,7 +57,7 @@ bool request_push(lua_State *L, listener *l) {
     if (!(r = l->queue)) return false;
     unsigned long taken = l->taken;
     lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.data ? r->body.length : 0);
-    // otherwise a finalizer, which may run during any allocation, has taken the request or closed the listener
+    // if `taken` has changed, a finalizer has taken the request or closed the listener during an allocation
     if (l->taken == taken) break;
     lua_pop(L, 1);
   }

@@ -18,8 +18,8 @@ bool request_head_is_token(const char *name, size_t length) {
   return length > 0 && strspn(name, letters) == length;
 }
 
-// Returns whether a string contains no control characters, and no blanks unless `blanks` is true. The check is needed since libmicrohttpd
-// accepts both.
+// Returns whether a string contains no control characters, and no blanks unless `blanks` is true. This check is needed since libmicrohttpd
+// accepts control characters and blanks.
 static bool is_clean(const char *text, bool blanks) {
   for (; *text; text++)
     if (((unsigned char)*text <= ' ' || *text == 127) && !(blanks && (*text == ' ' || *text == '\t'))) return false;
@@ -31,7 +31,7 @@ static bool is_clean(const char *text, bool blanks) {
 // Detects lines that libmicrohttpd before 1.0 has dropped or changed: it silently cuts a line at a NUL, treats a folded line as a part of
 // the line before it, and accepts a bare LF at the end of a line. Each part of the head stays at its original place in libmicrohttpd's
 // buffer, with a NUL after it. A gap between two parts therefore shows that libmicrohttpd has dropped something between them. In its strict
-// mode (listener.c), libmicrohttpd 1.0 and later refuses such requests itself.
+// mode (listener.c), libmicrohttpd 1.0 and later refuses requests with such lines itself.
 
 #if MHD_VERSION < 0x01000000
 enum { LINE_END = 2 }; // bytes of CRLF
