@@ -5,7 +5,7 @@ local core = require "omni.core"
 
 local next_command = {}
 
----Quotes a word for a shell, so that a person can copy it from the screen.
+---Quotes a word for a shell, so that a person can copy it from the screen into a command line.
 ---@param word string
 ---@return string
 function next_command.quote(word)

@@ -144,8 +144,7 @@ end
 
 ---Runs a board in a separate process, and waits until the process ends. `run` must be called in a fiber.
 ---@param board { path: string, text: string, folder: string, set: table<string, string>, cpu_seconds: number, max_memory: integer }
----@return { result: any, failed?: string, raised?: string, opened?: any }|nil  result: the recorded calls, for `fields_of`; opened: the
----  names of the files that the board has opened, as it spelt them
+---@return { result: any, failed?: string, raised?: string, opened?: any }|nil  result: for `fields_of`; opened: file names
 ---@return string|nil message, string|nil hint  why there is no result
 local function run(board)
   local limits = {
@@ -169,11 +168,10 @@ local function run(board)
   return answer, nil, hint
 end
 
----Returns the fields of the board's storyboard. If the board returned anything else, returns nil and that value.
+---Returns the fields of the board's storyboard. If the board returned anything else, returns nil and that value. Adds the errors in the
+---recorded calls to `found.problems`. Sets `found.incomplete` to true if a scene's name is missing because of such an error.
 ---@param result any
 ---@param found { folder: string, problems: omni.Error[], incomplete?: boolean, on_file?: fun(name: string) }
----  `problems` receives the errors in calls, and `incomplete` becomes true if a scene's name is missing because of such an error;
----  on_file: as for placeholder.file_in
 ---@return table|any fields
 ---@return any other
 local function fields_of(result, found)

@@ -31,8 +31,7 @@ local a, problem, quoted = errors.a, errors.problem, errors.quoted
 ---@field path? string      absolute path of its file, if it was loaded from one
 ---@field package sha256? string  of that file, as it was loaded
 ---@field package key? string     identifies the board in the ledger, instead of its path
----@field package files? table<string, "opened"|"named">  the files in its folder that it opens, or names with `file`, by relative path;
----  only if they were asked for
+---@field package files? table<string, "opened"|"named">  the files in its folder that it opens, or names with `file`, by relative path
 ---@field style? string
 ---@field budget? number     credits
 ---@field scenes omni.ResolvedScene[]  in declared order

@@ -107,9 +107,17 @@ local function check(declared, model, given, items, board, fail)
   end
 end
 
+---@class omni.SceneContext
+---@field defaults table
+---@field style string|nil
+---@field references table
+---@field names table<string, any>
+---@field check function
+---@field yields table<string, omni.Modality>  what each scene makes
+---@field defaults_check omni.DefaultsCheck
+
 ---@param declared omni.Scene
----@param board { defaults: table, style: string|nil, references: table, names: table<string, any>, check: function,
----  yields: table<string, omni.Modality>, defaults_check: omni.DefaultsCheck }  yields: what each scene makes
+---@param board omni.SceneContext
 ---@param add fun(problem: omni.Error)  called for each error
 ---@return omni.ResolvedScene|nil  nil if there was an error
 local function resolve(declared, board, add)

@@ -8,7 +8,7 @@ local film_check = require "omni.storyboard.plan.film_check"
 local listed = require("omni.storyboard.language.defaults_check").listed
 local media_check = require "omni.storyboard.plan.media_check"
 
--- Error codes which mean that a scene's identity can't be computed because of the scene's files.
+-- The error codes of scenes whose identity can't be computed because of their files.
 local of_files <const> = { io = true, invalid_input = true }
 
 -- Adds a notice. If a notice with the same text exists, only adds the scene to that notice.

@@ -48,7 +48,7 @@ local function check_audio(audio, files, report)
   return seen.sound
 end
 
--- Returns the lengths of the film's clips in seconds. If the model chooses a clip's length, the returned length is false.
+-- Returns the length of each of the film's clips in seconds, or false for a clip whose length the model chooses.
 local function lengths_of(plan)
   local cut, lengths = plan.board.cut, {}
   for index, name in ipairs(cut.scenes) do

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Computes a scene's identity: a digest of its model, its input, the contents of its files, the identities of the scenes that it builds on,
--- and its take. A scene keeps its identity when its name, its position on the board, a file's path or a URL's signature changes.
+-- and its take. A scene's identity doesn't change when the scene's name, its position on the board, a file's path or a URL's signature
+-- changes.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -8,7 +9,7 @@ local err = require "omni.error"
 local json = require "omni.json"
 local unsigned = require "omni.storyboard.plan.url_signature"
 
-local VERSION <const> = 1 -- version of the scene form below; with a new version, every scene counts as new
+local VERSION <const> = 1 -- version of the form from which an identity is computed; with a new version, every scene counts as new
 
 ---@class omni.Identity
 ---@field form? string       canonical JSON
@@ -61,10 +62,14 @@ local function is_ready(scene, known)
   return true
 end
 
+---@class omni.IdentityOptions
+---@field digest fun(path: string): string|nil, omni.Error|nil
+---@field prepare? fun(bases: string[])  called before `take` is called for these bases
+---@field take fun(scene: omni.ResolvedScene, base: string): integer|nil, omni.Error|nil
+
 ---Returns the identities of a board's scenes. Reads each file only once.
 ---@param board omni.Storyboard
----@param given { digest: fun(path: string): (string|nil, omni.Error|nil), prepare?: fun(bases: string[]),
----  take: fun(scene: omni.ResolvedScene, base: string): (integer|nil, omni.Error|nil) }  prepare: called before `take` for several scenes
+---@param given omni.IdentityOptions
 ---@return omni.Identity[]  in the order of the scenes
 local function resolve(board, given)
   local digests = {}
@@ -78,7 +83,7 @@ local function resolve(board, given)
   end
 
   local result, known, left = {}, {}, board.order
-  repeat -- a round for the scenes that build on no other scene, a round for those that build on these, and so on
+  repeat -- first the scenes that build on no other scene, then the scenes that build on these, and so on
     local ready, bases, later = {}, {}, {}
     for _, index in ipairs(left) do
       local scene = board.scenes[index]

@@ -82,7 +82,7 @@ local media_days <const> = 14 -- approximate number of days until media URLs exp
 ---@field counts table<omni.Action, integer>  the number of scenes with each action
 local Plan_mt = { __name = "omni.plan" }
 
--- Briefly describes how a scene has changed.
+-- Returns a short description of how a scene has changed.
 local function changes(before, after, scene)
   local parts = {}
   for index, change in ipairs(identity.difference(before, after, scene)) do parts[index] = change.text end
@@ -103,7 +103,8 @@ local function ask(self, verb, params)
   return rows
 end
 
--- The verbs that a plan needs for each scene: first the parameter that differs from scene to scene, then those that don't.
+-- The ledger verbs that a plan needs for each scene, with each verb's parameters. The first parameter differs between scenes; the others
+-- don't.
 local scene_verbs <const> = {
   latest_take = { "base", "service" }, by_identity = { "identity", "service" }, files = { "submit" },
   last_of_scene = { "scene", "board", "service" },
@@ -116,7 +117,8 @@ local function parameters(self, verb, value)
   return params
 end
 
--- Runs one of the scene verbs for several values, in one wait. `rows` then returns the results without asking the ledger.
+-- Runs one of the scene verbs for several values in a single ledger query. Afterwards, `rows` returns the results without querying the
+-- ledger.
 function Planner_methods:prepare(verb, values)
   local list, known = {}, self.known[verb] or {}
   for i, value in ipairs(values) do list[i] = parameters(self, verb, value) end
@@ -144,7 +146,7 @@ function Planner_methods:reason(planned, old)
   return said ~= "" and said or "changed"
 end
 
--- Returns the paths at which an earlier task's file may be and something is.
+-- Returns those of the possible paths of an earlier task's file at which a file exists.
 function Planner_methods:places_of(file)
   local places = {}
   for _, path in ipairs { file.path, self.media .. "/" .. paths.name(file.path) } do
@@ -217,8 +219,8 @@ function Planner_methods:look_up(planned)
   return row
 end
 
--- Asks the ledger in a few waits for what `decide` needs of all scenes that have an identity: the rows of their submits, the files of those
--- that succeeded and the digests of these files, and the last submits of the scenes that have no row.
+-- Reads from the ledger, in a few queries, what `decide` needs to know about all scenes that have an identity. This includes the rows of
+-- their submits, the successful submits' files with their digests, and the last submits of the scenes without a row.
 function Planner_methods:prepare_decisions(identities)
   local all, missing, succeeded, clips = {}, {}, {}, {}
   for _, found in ipairs(identities) do all[#all + 1] = found.identity end
@@ -278,7 +280,7 @@ local function is_stuck(self, planned)
     or planned.action == "unknown" and not self:may_settle(planned)
 end
 
--- Looks for an identical scene earlier on the board. The two identical scenes then share one clip.
+-- Looks for an identical scene earlier on the board. If there is one, both scenes share one clip.
 local function find_duplicate(self, plan, planned)
   local original = plan.by_identity[planned.identity]
   plan.by_identity[planned.identity] = original or planned
@@ -288,7 +290,7 @@ local function find_duplicate(self, plan, planned)
   planned.why = ('equal to scene "%s"; take = 2 makes a different clip'):format(original.scene)
 end
 
--- Collects those scenes that a scene builds on and that don't have their files yet.
+-- Collects the scenes that a scene builds on and that don't have their files yet.
 local function wait_for(self, plan, planned)
   local scene = plan.board.scenes[planned.index]
   if planned.action ~= "submit" then return end
@@ -419,7 +421,7 @@ local function plan_board(board, given)
 end
 
 ---Plans a run based on the ledger and the files, and requests prices from the service. Submits nothing. You can pass the plan to
----`omni.run_storyboard`, which then carries out exactly this plan.
+---`omni.run_storyboard`, which carries out exactly this plan.
 ---@param board omni.Storyboard|string  a board, or the path of its file, which omni loads as `omni.load_storyboard` does
 ---@param given omni.PlanOptions
 ---@return omni.Plan|nil plan

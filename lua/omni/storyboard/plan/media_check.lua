@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Before anything is paid for, checks that each of a scene's files suits the field that names the file. Reads the files' first bytes, and
--- gets the lengths of films from ffprobe. The service would refuse an unsuitable file only after the upload, or would accept it and charge
--- for a useless clip.
+-- Before anything is paid for, checks that each of a scene's files suits the field that names the file. The checks read the first bytes of
+-- each file, and get a film's length from ffprobe. The service would refuse an unsuitable file only after the upload, or would accept it
+-- and charge for a useless clip.
 
 local core = require "omni.core"
 local expected = require "omni.storyboard.plan.expected_clip"
@@ -18,7 +18,7 @@ local function kind_for(reference)
   if reference.role == "video" or reference.place:find "^video_list%[%d+%]%.url$" then return "video" end
 end
 
--- Returns the name of the board's field that refers to a file.
+-- Returns the name of the board field that refers to a file.
 local function word_of(reference)
   if reference.role == "reference" then return "references" end
   return reference.role == "input" and reference.place:match "^[^%.%[]+" or reference.role
@@ -42,7 +42,7 @@ end
 ---@field code string
 ---@field hint? string
 
--- Checks a file based on its first bytes. Returns a problem and the required kind of media.
+-- Checks a file's kind based on the file's first bytes. Returns a problem and the required kind of media.
 local function check_kind(reference, files)
   local kind, wrong = files:kind(reference.path)
   if not kind then return { code = wrong.code, message = wrong.message, hint = wrong.hint and "convert it" } end
@@ -81,7 +81,7 @@ local function check_film(reference, model, files)
   return check_window(reference, seen.picture, name_of(reference.path), SLACK)
 end
 
--- Checks a window in another scene's clip. Returns a problem, or nil and a notice.
+-- Checks that a window lies within another scene's clip. Returns a problem, or nil and a notice.
 local function check_clip(reference, lengths)
   if not reference.from and not reference.to then return nil end
   local length, stated = lengths(reference.scene, math.max(reference.to or 0, reference.from or 0))
@@ -105,8 +105,7 @@ local INSTALL <const> = "install ffmpeg (it includes ffprobe)"
 ---Checks a scene's files and windows.
 ---@param scene omni.ResolvedScene
 ---@param files omni.MediaFiles
----@param lengths fun(scene: string, needed: number): number|nil, boolean  returns the length of a scene's clip, and whether the clip isn't
----  made yet
+---@param lengths fun(scene: string, needed: number): number|nil, boolean  from `lengths_of`
 ---@return omni.MediaProblem[] problems
 ---@return { message: string, field: string }[] notices
 local function check(scene, files, lengths)
@@ -147,8 +146,8 @@ local function films(scenes)
   return list
 end
 
----Returns a function that returns the lengths of a plan's clips, for the parameter `lengths` of `check`. Probes a clip only if the length
----that its scene requests is too short.
+---Returns a function that returns the length of a scene's clip, and whether that length is only expected, because the clip doesn't exist
+---yet. Probes a clip only if the length that its scene requests is too short.
 ---@param plan omni.Plan
 ---@param files omni.MediaFiles
 ---@return fun(scene: string, needed: number): number|nil, boolean

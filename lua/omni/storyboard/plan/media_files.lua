@@ -31,7 +31,7 @@ local function lengths_of(self, path)
   }
 end
 
--- Returns the results of look(self, path), and calls `look` only once for each path.
+-- Returns the results of `look(self, path)`. Calls `look` only once for each path.
 local function once(self, results, look, path)
   local known = results[path]
   if not known then
@@ -41,7 +41,7 @@ local function once(self, results, look, path)
   return table.unpack(known, 1, known.n)
 end
 
----Returns the lengths of a film or a sound.
+---Returns the lengths of a media file's video and audio streams.
 ---@param path string
 ---@return omni.MediaLengths|nil
 ---@return omni.Error|nil  "unreadable_clip"; "process_failed" if there is no ffprobe

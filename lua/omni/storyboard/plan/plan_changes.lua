@@ -17,7 +17,7 @@ local function file_change(shown, now)
   if found.sha256 ~= read or now.board.sha256 ~= read then return ("the board's file %s was changed"):format(core.clean(path)) end
 end
 
--- Returns the film's settings as text that can be compared.
+-- Returns the film's settings as text, so that two plans' settings can be compared.
 local function cut_form(plan)
   return json.canonical { cut = plan.board.cut or false, audio = plan.audio_sha256 or false }
 end
@@ -45,8 +45,8 @@ local function of_scene(before, after, scene)
   return {}
 end
 
----Returns all differences between the new plan and the plan that was shown: in the board's file, the scenes, their files and submits, their
----prices, and the cut. The list is empty if there are no differences.
+---Returns all differences between the new plan and the plan that the user has seen: in the board's file, the scenes, their files and
+---submits, their prices, and the cut. The list is empty if there are no differences.
 ---@param shown omni.Plan
 ---@param now omni.Plan
 ---@return string[] changes  each a sentence without a full stop

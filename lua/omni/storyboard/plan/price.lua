@@ -22,7 +22,7 @@ local function price(plan, client)
     local declared = plan.board.scenes[scene.index]
     local estimate, problem = client:estimate(declared.input, { model = declared.model })
     scene.credits, scene.price_error = estimate and estimate.credits, problem
-    -- With several keys, the balance in an estimate is that of a single key.
+    -- If the client has several keys, an estimate contains only one key's balance.
     if estimate and estimate.balance and #client.all_keys == 1 then plan.balance = estimate.balance end
     if problem and unavailable[problem.code] then plan.unavailable = problem end
     return not plan.unavailable, problem

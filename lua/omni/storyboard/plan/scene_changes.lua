@@ -4,7 +4,7 @@
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 
-local SHOWN <const> = 60 -- maximum number of bytes that omni shows of a long text
+local SHOWN <const> = 60 -- maximum number of bytes of a text that a difference shows
 
 -- Returns the position at which the UTF-8 character that contains this byte begins.
 local function at_character(text, at)
@@ -61,7 +61,7 @@ local function keys_of(old, new)
   return keys
 end
 
--- Calls report(place, old, new, kind) for each individual value that differs.
+-- Calls `report(place, old, new, kind)` for each individual value that differs.
 local function compare(old, new, place, report)
   local both = type(old) == "table" and type(new) == "table" and not kind_of(old) and not kind_of(new)
   if both then

@@ -65,8 +65,8 @@ local function include(plan, planned)
   for _, name in ipairs(planned.waits_for or {}) do include(plan, plan.by_name[name]) end
 end
 
----Marks the scenes that a run includes: the scenes selected by `only`, and the scenes for which the selected scenes wait. Raises an error
----if `redo` or `resubmit` selects a scene that the run doesn't include.
+---Marks the scenes that a run includes: the scenes selected by `only`, and the scenes that these scenes wait for. Raises an error if `redo`
+---or `resubmit` selects a scene that the run doesn't include.
 ---@param plan omni.Plan
 ---@param selection omni.Selection
 local function mark(plan, selection)

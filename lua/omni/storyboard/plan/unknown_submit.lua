@@ -6,8 +6,8 @@ local core = require "omni.core"
 
 local AROUND <const> = 10 -- maximum number of seconds between a balance reading and the beginning or end of the submit
 
----Counts the account's other submits between the two readings of the balance, and stores their number in the row's `others` field. Waits
----for the ledger.
+---Counts the account's other submits between the two balance readings, and stores their number in the row's `others` field. Waits for the
+---ledger.
 ---@param ledger omni.Ledger
 ---@param row table  the submit's ledger row
 ---@return table row

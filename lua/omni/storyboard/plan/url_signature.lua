@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Removes the signatures of storage services from URLs, since a service creates a new signature each time that it returns a file's URL.
+-- Removes storage services' signatures from URLs, since a service creates a new signature each time it returns a file's URL.
 
 -- Describes how storage services sign URLs; all names are in lower case. If a URL's query has the parameter `mark`, omni removes the query
 -- parameters in `names` and those that begin with `prefix`.

@@ -14,8 +14,9 @@ local function committed(run)
   return sum
 end
 
----Reserves a scene's price in the budget. Returns an error if the budget doesn't allow the submit. If the scene's price is unknown, first
----requests it from the service. Never waits between the check and the reservation, so that no other scene can reserve the same credits.
+---Reserves a scene's price in the budget. Returns an error if the budget doesn't allow the submit. If the scene's price is unknown,
+---`reserve` first requests the price from the service. Never waits between the check and the reservation, so that no other scene can
+---reserve the same credits.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param input table   as it will be sent

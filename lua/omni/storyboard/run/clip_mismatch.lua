@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Compares a clip with what its scene asked for: length, aspect ratio and resolution. A clip that differs is kept, because it is paid for.
--- A person decides what to do about the difference.
+-- Compares a clip's length, aspect ratio and resolution with those that its scene requested. Even if they differ, omni keeps the clip,
+-- since the clip has been paid for, and a person decides what to do.
 
 local shape = require "omni.film.common_format"
 local short_sides = require("omni.storyboard.plan.expected_clip").short_sides
 
-local seconds_off <const> = 0.5 -- seconds by which a clip may differ from the requested length, since services round to whole frames
+local seconds_off <const> = 0.5 -- maximum difference in seconds between a clip's length and the requested length
 local share_off <const> = 0.03  -- fraction by which a clip's width and height may differ from the requested size
 
 local function is_near(value, expected)
@@ -19,7 +19,7 @@ local function tenths(value)
 end
 
 ---Returns a sentence for each difference between a clip and its scene's input. Compares only the properties that the input specifies.
----Doesn't compare the length if the input has a source video, since the model then chooses the length.
+---If the input has a source video, doesn't compare the length, which the model chooses in this case.
 ---@param input table             the model's fields: duration, aspect_ratio, resolution, video_list
 ---@param probe omni.film.Probe   the clip's properties
 ---@return string[]

@@ -73,7 +73,7 @@ local function send_event(run, event)
   if run.on_event then run.on_event(event) end
 end
 
--- Returns the film that an earlier run has made, if that film has the given identity.
+-- Returns the film from an earlier run if that film has the given identity.
 local function existing_film(run, path, identity)
   local known = run.ledger:row("film", { path = path })
   if not known or known.identity ~= identity or not core.stat(path) then return nil end

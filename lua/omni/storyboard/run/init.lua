@@ -74,8 +74,8 @@ end
 
 -- --- the run
 
----Stops the run, which then submits nothing more and stops waiting. Doesn't cancel a submit that is being sent, since the service's
----response contains the task id.
+---Stops the run: it submits nothing more and stops waiting. Doesn't cancel a submit that is being sent, since the service's response will
+---contain the task id.
 function Run_methods:interrupt()
   if self.stopped then return end
   self.stopped = true
@@ -164,7 +164,7 @@ local function complete(run, summary)
   summary.interrupted = true
 end
 
--- Waits until the scenes' files are in the store. An interrupt cancels these fibers.
+-- Waits until the scenes' files are in the store. `interrupt` cancels the fibers that put them there.
 local function finish_storing(run)
   for _, fiber in ipairs(run.storing) do
     local fine, problem = pcall(fiber.join, fiber)
@@ -232,7 +232,7 @@ local function start(plan, given)
     run.records[index], run.by_name[planned.scene] = record, record
     record.selected = planned.selected or planned.action == "reuse"
   end
-  for _, order in ipairs { "paid", "any" } do -- first starts the scenes that are already paid for, then all other scenes
+  for _, order in ipairs { "paid", "any" } do -- first starts the scenes that have already been paid for, then all other scenes
     for _, index in ipairs(plan.board.order) do
       local record = run.records[index]
       if record.selected and not record.fiber and (order == "any" or scenes.is_paid(record.planned)) then
@@ -258,15 +258,15 @@ end
 
 -- Returns the error for a plan that is no longer valid, or nil.
 local function outdated(shown, now)
-  if now.unavailable then return nil end -- `refusal` reports that the service can't be used
+  if now.unavailable then return nil end -- `refusal` reports that the service is unavailable
   local changes = plan_changes(shown, now)
   if #changes == 0 then return nil end
   return err.new { code = "plan_changed", changes = changes, hint = "make a new plan, and ask again",
     message = "nothing was submitted, since the plan is no longer valid: " .. table.concat(changes, "; ") }
 end
 
--- Shows the plan to the caller. Returns the reason why the plan may not run, or nil if it may run. Passing a plan counts as consent to the
--- plan's prices.
+-- Shows the plan to the caller. Returns the reason why the plan may not run, or nil if it may run. A caller that passes a plan consents to
+-- the plan's prices.
 local function consent(plan, given)
   local problem = given.plan and outdated(given.plan, plan) or refusal(plan, given.budget)
   local yes, reason

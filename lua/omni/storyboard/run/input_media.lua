@@ -9,7 +9,7 @@ local film = require "omni.film"
 local loop = require "omni.loop"
 local uploads = require "omni.client.upload"
 
-local media_days <const> = 12  -- days for which omni uses a clip's URL, which expires after about 14 days (docs/service.md)
+local media_days <const> = 12  -- number of days for which omni uses a clip's URL, which expires after about 14 days (docs/service.md)
 local day <const> = 86400
 
 -- Makes a URL only once for all scenes that need it. While one fiber makes the URL, other fibers wait for the result.
@@ -20,7 +20,7 @@ local function once(run, key, make, ...)
     run.making[key] = fiber
   end
   local url, problem = fiber:join()
-  if not url then run.making[key] = nil end -- after a failure, the next caller tries again
+  if not url then run.making[key] = nil end -- after a failure, the next caller of `once` tries again
   return url, problem and err.copy(problem)
 end
 

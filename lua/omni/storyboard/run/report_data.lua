@@ -94,7 +94,7 @@ end
 
 local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which the report can omit
 
--- Returns the sum of all keys' credits. Requests each key's balance from the service once.
+-- Returns the sum of all keys' credit balances, which it requests from the service.
 local function balance_of(client)
   local sum
   for _, key in ipairs(client.all_keys) do

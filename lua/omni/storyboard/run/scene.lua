@@ -43,8 +43,8 @@ end
 
 -- --- a task that is at the service
 
--- Adds a hint to the error of a task that the service doesn't know. In the ledger, marks a task of a closed sandbox as lost, since the task
--- cost nothing.
+-- Adds a hint to the error of a task that the service doesn't know. If the client uses a sandbox, marks the task as lost in the ledger,
+-- since a closed sandbox's tasks cost nothing.
 local function explain_lost(run, row, problem)
   if problem.code ~= "not_found" then return problem end
   if run.client.is_sandbox then
@@ -61,7 +61,7 @@ end
 
 local gone <const> = { media_gone = true, broken_result = true, not_found = true }
 
--- Adds a hint to the error for a paid clip that can't be fetched now. Later runs try to fetch the clip again, and never submit its scene on
+-- Adds a hint to the error for a paid clip that can't be fetched now. Later runs try to fetch the clip again, and never submit the scene on
 -- their own. Once the media has expired, later runs no longer query the task.
 local function keep_paid(run, record, problem)
   local until_ = record.planned.media_until or os.time() + 1
@@ -91,7 +91,7 @@ local function await_task(run, record, task)
   end
   if not ended then return set_status(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
   record.slot:close() -- lets the next scene be submitted while this scene's files are being fetched
-  if record.planned.action ~= "fetch" then record.credits = task.credits end -- otherwise an earlier run has paid for the scene
+  if record.planned.action ~= "fetch" then record.credits = task.credits end -- an earlier run has paid for a scene to fetch
   if task.status == "failed" and not (row and row.state == "success") then return set_status(run, record, "failed", task.error) end
   if task.error then return set_status(run, record, "failed", keep_paid(run, record, task.error)) end
 
@@ -103,7 +103,7 @@ local function await_task(run, record, task)
   set_status(run, record, "fetched")
 end
 
--- Handles a submit with an unknown outcome. With a callback receiver, waits for a callback that names the task.
+-- Handles a submit with an unknown outcome. If the client has a callback receiver, waits for a callback that names the task.
 local function outcome_unknown(run, record, row, problem)
   set_status(run, record, "unknown", problem)
   local receiver, task = run.client.receiver, nil

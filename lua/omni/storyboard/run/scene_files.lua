@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Puts a scene's files into the run's folder: gets them from the store or the service, copies them from another folder, and fetches them
--- again if they can't be decoded. If a file with the same name exists and no run has made it, the file is renamed, never replaced.
+-- again if they can't be decoded. If a file with the same name exists that no run has made, omni renames that file instead of replacing it.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -55,7 +55,8 @@ local function from_store(run, record)
   return files
 end
 
----Puts a scene's files into the store, unless it has them. A failure is only a warning, since the next run tries again.
+---Puts a scene's files into the store, except for files that the store already has. A failure causes only a warning, since the next run
+---tries again.
 ---@param run omni.Run
 ---@param files string[]
 local function put_into_store(run, files)
@@ -141,8 +142,8 @@ local function task_of(run, record)
   return task:refresh()
 end
 
----Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. First deletes the ledger's digest of the clip, so that
----the next run fetches the clip if this run fails to fetch it. Keeps the old clip under another name.
+---Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. First invalidates the clip's digest in the ledger, so
+---that the next run fetches the clip if this run can't fetch it. Keeps the old clip under another name.
 ---@param run omni.Run
 ---@param record omni.RunRecord  its file must exist
 ---@return true|nil

@@ -9,12 +9,12 @@ local mismatch = require "omni.storyboard.run.clip_mismatch"
 local paths = require "omni.file.path"
 local pool = require "omni.loop.pool"
 
-local FILM_SIZE <const> = 1104 -- width, in pixels, at which the report shows the film
+local FILM_SIZE <const> = 1104 -- width, in pixels, of the film in the report
 
 -- Warns if a clip differs from its scene's input. Doesn't compare a sandbox's clips, which are only substitutes.
 local function warn(run, record)
   if run.client.is_sandbox or run.plan.board.scenes[record.index].yields ~= "video" then return end
-  local probe = film.probe(record.file) -- from the cache: `film.poster` has probed the clip
+  local probe = film.probe(record.file) -- the result is already cached, since `film.poster` has probed the clip
   local found = probe and mismatch.differences(run.plan.board.scenes[record.index].input, probe) or {}
   record.warnings = #found > 0 and found or nil
   for _, message in ipairs(run.on_event and found or {}) do

@@ -8,7 +8,7 @@ local function none() end
 local Wait_methods = {}
 local Wait_mt = { __index = Wait_methods }
 
----Reports that the wait is over. Calling `close` again does nothing.
+---Reports the end of the wait. Calling `close` again does nothing.
 function Wait_methods:close()
   if self.is_over then return end
   self.is_over = true
@@ -17,7 +17,7 @@ end
 
 Wait_mt.__close = Wait_methods.close
 
----Reports that a wait begins. Closing the returned object reports that the wait is over.
+---Reports the beginning of a wait. Closing the returned object reports the end of the wait.
 ---@param on_event? fun(event: omni.RunEvent)
 ---@param kind "lock"|"submit"|"callback"|"film"|"report"  the reason for the wait (omni.RunEvent)
 ---@param about { scene?: string, index?: integer, directory?: string }
