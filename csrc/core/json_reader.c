@@ -278,7 +278,7 @@ double json_number(const json_document *d, uint32_t value) {
     while (digit < stop && is_digit(*digit)) number = number * 10 + (*digit++ - '0');
     if (digit == stop) return *at == '-' ? -number : number;
   }
-  // For "C", newlocale returns a constant of the C library, which must not be freed. In the locale "C", strtod expects a decimal point.
+  // For "C", newlocale returns a static object, which must not be freed. In the locale "C", strtod expects a decimal point.
   locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   return plain ? strtod_l(at, NULL, plain) : strtod(at, NULL);
 }

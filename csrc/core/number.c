@@ -18,7 +18,7 @@
 #include "core/core_parts.h"
 
 int number_pcall(lua_State *L, int arguments) {
-  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // newlocale returns a constant of the C library, which must not be freed
+  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // for "C", newlocale returns a static object, which must not be freed
   locale_t before = plain ? uselocale(plain) : (locale_t)0;
   int outcome = lua_pcall(L, arguments, 1, 0);
   if (plain) uselocale(before);

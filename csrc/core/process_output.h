@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads a program's output from a pipe without blocking, and keeps the last bytes.
+// Reads a program's output from a pipe without blocking, and keeps the end of the output.
 #ifndef OMNI_PROCESS_OUTPUT_H
 #define OMNI_PROCESS_OUTPUT_H
 

@@ -55,7 +55,7 @@ static void limit_memory(size_t bytes) {
 _Noreturn static void become(const start_request *what, int report, pid_t parent) {
   struct sigaction normal = {.sa_handler = SIG_DFL};
   for (int i = 1; i < NSIG; i++) sigaction(i, &normal, NULL);
-  setpgid(0, 0); // so that one signal kills the program with all its children, and Ctrl-C in the terminal reaches only omni
+  setpgid(0, 0); // creates a process group, so that one signal kills the program with all its children, and Ctrl-C reaches only omni
   die_with(parent);
   int null = open("/dev/null", O_RDWR);
   dup2(null, 0);

@@ -23,7 +23,7 @@ enum { MINOR, MONEY, OUTCOME };
 extern const ledger_verb ledger_verbs[];
 extern const int ledger_verb_count;
 
-// The names of the backend's module, of its handle class, and of its request class.
+// `ledger_module` names the backend's Lua module and the class of its handles. `ledger_request_class` names the class of its requests.
 extern const char ledger_module[], ledger_request_class[];
 // Raises an error if the backend's library can't be used.
 void ledger_check_library(lua_State *L);

@@ -167,7 +167,7 @@ static void push_value(lua_State *L, const values *rows, const value *c) {
   }
 }
 
-// Pushes an array of rows. Each row is a table whose keys are the names of the columns.
+// Pushes an array of rows. Each row is a table whose keys are the column names.
 static void push_rows(lua_State *L, const request *r) {
   const values *rows = &r->rows;
   size_t count = r->columns ? values_count(rows) / r->columns - 1 : 0;

@@ -33,7 +33,7 @@
   "(coalesce((SELECT min(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0)" \
   " OR coalesce((SELECT max(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0))"
 
-// While a row of a scene is live, the ledger refuses any other submit for the same scene. A success stays live even after its media has
+// While a scene has a live row, the ledger refuses any other submit for the same scene. A success stays live even after its media has
 // expired ('gone'), until a person gives up the submit. Expired successes in a sandbox's ledger aren't live, since their media are lost
 // when the sandbox ends.
 #define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
@@ -63,7 +63,7 @@
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
 // The condition for rows that occupy one of an API key's slots. A task occupies a slot for one hour, and a submit without a response for
-// half an hour. HAS_FREE_SLOT is true if the key can take another task.
+// half an hour. HAS_FREE_SLOT is true if the API key has a free slot for another task.
 #define IN_FLIGHT \
   "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600" \
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"

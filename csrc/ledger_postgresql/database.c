@@ -34,8 +34,8 @@ const int ledger_verb_count = VERBS;
 // If two sessions try to claim the same task at the same moment, one session waits for the other, and then sees the other's claim.
 #define LOCK_OF_CLAIMS "SELECT pg_advisory_xact_lock(1869442613, 0)"
 // Fails, with the SQLSTATE 22012, unless this connection is the session's newest one. After a connection is lost, a pooler may still be
-// running that connection's last transaction. If that connection's last transaction locks the session's row first, the new connection waits
-// until the transaction has ended. Otherwise, the lost connection's last transaction fails here.
+// running that connection's last transaction. If the lost connection's last transaction locks the session's row first, the new connection
+// waits for that transaction's end. Otherwise, the lost connection's last transaction fails here.
 #define CHECK_OF_CONNECTION \
   "SELECT 1 / count(*) FROM (SELECT FROM session WHERE number = :_session AND connection = :_connection FOR UPDATE) AS own"
 #define IS_REPLACED "22012"

@@ -63,8 +63,8 @@ struct database {
 // --- connection.c
 
 // If there is no connection, connects, checks the database, migrates it, and opens the session. Retries for a few seconds. Finds out the
-// fate of the verb during which the connection was lost. On failure, sets the request's failure, sets *temporary to whether a later attempt
-// may succeed without a person's help, and returns false.
+// fate of the verb during which the connection was lost. On failure, sets the request's failure and returns false. After a failure,
+// *temporary shows whether a later attempt may succeed without a person's help.
 bool connection_open(database *d, request *r, bool *temporary);
 // Behind a pooler, records from time to time that the session is still open. Closes the connection if the renewal fails.
 void connection_renew(database *d);

@@ -18,7 +18,7 @@
   " UNION ALL SELECT number FROM session WHERE alive_until > " NOW "))"
 #define INPUT_FIELD(name) "CASE WHEN model = :model THEN input::json ->> '" name "' END "
 #define PATH "md5(path)" // uses a hash, since the longest paths don't fit into an index
-// The rows of a scene that are live at the same time must differ in `instead_of`. A unique index (schema.h) enforces this rule.
+// If a scene has several live rows, the rows must differ in `instead_of`. A unique index (schema.h) enforces this rule.
 #define ALSO ", instead_of"
 #define ALSO_VALUE ", :instead_of"
 #define UNLESS_LIVE "ON CONFLICT DO NOTHING"
@@ -45,7 +45,7 @@
 #define BEGIN "BEGIN"
 #define NEXT_NUMBER(table) "setval(pg_get_serial_sequence('" table "', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM " table "), false)"
 #define CONTINUE_NUMBERS "SELECT " NEXT_NUMBER("submit") ", " NEXT_NUMBER("job")
-// `instead_of` names the row that a submit has replaced, which was the scene's last live row. SQLite doesn't store it.
+// `instead_of` identifies the row that a submit has replaced, which was the scene's last live row. SQLite doesn't store it.
 #define COPIED_COLUMN ", instead_of"
 #define COPIED_VALUE ", (SELECT max(id) FROM submit WHERE " SAME(":service") " AND " LIVE ")"
 #define VERSION_OF_BACKEND "SELECT 'PostgreSQL ' || current_setting('server_version') AS backend"

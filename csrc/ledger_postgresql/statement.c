@@ -18,7 +18,7 @@ enum { LONGEST_TEXT = 16 << 20 }; // as in SQLite's ledgers
 
 // --- the SQL
 
-// Returns a parameter's type, which is the type of the column that every verb compares the parameter with. The default is text.
+// Returns a parameter's type, which is the type of the column to which the verbs compare the parameter. The default is text.
 static Oid type_of(const char *name) {
   static const char *const integers[] = {"id", "sandbox", "take", "in_flight", "instead_of", "after", "created_at", "completed_at", "media",
     "number", "size", "submit", "rehearsals", "last", "last_submit", "scenes",

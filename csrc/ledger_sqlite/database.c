@@ -288,7 +288,7 @@ double database_idle_delay(const database *d) {
 // Copies the write-ahead log into the main file, except for parts that other programs are still reading. Waits for the disk, but not for
 // other programs. Ignores a failure, since the next checkpoint copies the log.
 void database_idle(database *d) {
-  // Retries, since a checkpoint of another connection makes this one fail, and may miss this connection's last commits.
+  // Retries, since another connection's checkpoint makes this one fail, and may miss this connection's last commits.
   for (int tries = 0; d->db && d->needs_checkpoint && !d->doubtful && tries < CHECKPOINT_TRIES; tries++) {
     if ((checkpoint(d) & 0xFF) != SQLITE_BUSY) break;
     nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The formats of the log and of its index are documented at https://sqlite.org/walformat.html.
+// The formats of the log and its index are documented at https://sqlite.org/walformat.html.
 #include "ledger_sqlite/log.h"
 
 #include <stdint.h>

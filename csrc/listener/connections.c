@@ -15,8 +15,8 @@
 
 // --- the connections of each address
 
-// The connections of one client address. An IPv4 address is stored as IPv6. IPv6 addresses in the same /64 network count as one address,
-// since one customer usually owns all of them.
+// Counts the connections from one client address. An IPv4 address is stored as IPv6. IPv6 addresses in the same /64 network count as one
+// address, since one customer usually owns all of them.
 struct client_address {
   unsigned char name[16]; // must be the first field, since the tree compares it
   unsigned connections;

@@ -57,7 +57,7 @@ struct connection {
   double due; // the phase's deadline, in seconds on clock_now's clock
   struct MHD_Connection *mhd;
   request *request;         // the current request, or NULL
-  client_address *address;         // the client address to whose count this connection belongs
+  client_address *address;         // the client address whose count includes this connection
   credentials *credentials; // the certificate and key of this connection; NULL: without TLS
 };
 

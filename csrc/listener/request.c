@@ -294,8 +294,8 @@ static int answer(lua_State *L) {
   lua_pushboolean(L, false);
   if (r->state != REQUEST_HELD) return 1;
 
-  // Until request_wake, this function allocates nothing in Lua, since a finalizer might close the listener. The request immediately owns
-  // the new response, so a later error leaks nothing. Frees the response of an earlier call that raised an error.
+  // Up to the call to request_wake, this function allocates nothing in Lua, since a finalizer might close the listener. The request
+  // immediately owns the new response, so a later error leaks nothing. Frees the response of an earlier call that raised an error.
   if (r->response) MHD_destroy_response(r->response);
   if (file) {
     r->response = response_from_file(r->listener, file, offset, length, f.cut, &why);

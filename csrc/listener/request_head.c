@@ -30,8 +30,8 @@ static bool is_clean(const char *text, bool blanks) {
 
 // Detects lines that libmicrohttpd before 1.0 has dropped or changed: it silently cuts a line at a NUL, treats a folded line as a part of
 // the line before it, and accepts a bare LF at the end of a line. Each part of the head stays at its original place in libmicrohttpd's
-// buffer, with a NUL after it. A gap between two parts therefore shows that libmicrohttpd has dropped something between them. In its strict
-// mode (listener.c), libmicrohttpd 1.0 and later refuses requests with such lines itself.
+// buffer, with a NUL after it. A gap between two parts of the head therefore shows that libmicrohttpd has dropped something between them.
+// In its strict mode (listener.c), libmicrohttpd 1.0 and later refuses requests with such lines itself.
 
 #if MHD_VERSION < 0x01000000
 enum { LINE_END = 2 }; // bytes of CRLF
@@ -68,8 +68,8 @@ static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char
     value_length = 0;
   }
   line(c, name, name_length, value, value_length);
-  // Refuses a blank before the colon, and a second Host, Content-Length or Transfer-Encoding header, since two servers could interpret such
-  // a request differently.
+  // Refuses a blank before a header's colon, and a second Host, Content-Length or Transfer-Encoding header, since two servers could
+  // interpret such a request differently.
   if (!request_head_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
   const char **once = NULL;
   if (ascii_is(name, "host")) once = &c->host;
