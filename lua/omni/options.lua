@@ -57,8 +57,8 @@ local function unknown(name, known)
   return "known are: " .. table.concat(sorted_names(known), ", ")
 end
 
--- Returns whether a value can be a path. A path must not contain a NUL, because the system would end the path at the NUL and open another
--- file.
+-- Returns whether a value can be a path. A path must not contain a NUL, because the system would end the path at the NUL and open a
+-- different file.
 local function is_path(value)
   return type(value) == "string" and value ~= "" and not value:find("\0", 1, true)
 end
@@ -69,14 +69,14 @@ local function no_path(value)
   return value == "" and "an empty string" or "a string with a NUL"
 end
 
----Returns whether a value is a short text that is meant for people, such as a tag.
+---Returns whether a value is a short, human-readable string, such as a tag.
 ---@param value any
 ---@return boolean
 local function is_label(value)
   return type(value) == "string" and #value > 0 and #value <= 256 and utf8.len(value) ~= nil and not value:find "%c"
 end
 
--- The kinds of values that aren't Lua types. Each function returns whether a value is of the kind that the function's key names.
+-- Predicates for kinds of values that aren't Lua types. A predicate's key is the name of its kind.
 local rules = {
   client = function(value)
     local mt = getmetatable(value)

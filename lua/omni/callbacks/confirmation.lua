@@ -164,7 +164,7 @@ local Waiter_mt = {
   end,
 }
 
----Waits for a callback to settle a submit with an unknown outcome.
+---Waits for a callback to determine a submit's unknown outcome.
 ---@param self omni.Receiver
 ---@param ledger omni.Ledger
 ---@param row table  the submit's row, with a token

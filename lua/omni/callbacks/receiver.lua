@@ -34,8 +34,8 @@ local RESPONSES <const> = {
 
 -- --- requests
 
--- Records the task that a callback named if the submit's response hasn't arrived yet or was lost. The record is on disk before the receiver
--- responds to the callback, since the service might not send the callback again.
+-- If the submit's response hasn't arrived yet or was lost, records the task that the callback named. The record is on disk before the
+-- receiver responds to the callback, since the service might not send the callback again.
 local function record_named_task(self, entry, id)
   entry.kept = id
   if entry.heard then return true end
@@ -66,7 +66,7 @@ local function accept(self, entry, id, status)
   return "accepted"
 end
 
--- Returns whether a body is compressed, according to its headers or because it begins with gzip's magic bytes.
+-- Returns whether a body is compressed, judging by its headers and by gzip's magic bytes.
 local function is_compressed(headers, body)
   for name, value in pairs(headers or {}) do
     if tostring(name):lower() == "content-encoding" and tostring(value):lower() ~= "identity" and value ~= "" then return true end
@@ -173,7 +173,7 @@ local known = {
   tls_key = "path",
 }
 
--- Splits a value of the option `listen`, such as "127.0.0.1:8787", "[::1]:8787" or "8787", into an address and a port.
+-- Splits the `listen` option's value, such as "127.0.0.1:8787", "[::1]:8787" or "8787", into an address and a port.
 local function address_of(text)
   local host, port = text:match("^%[([%x:.]+)%]:(%d+)$")
   if not host then host, port = text:match("^([^:%s%c]*):(%d+)$") end

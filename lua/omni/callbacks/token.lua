@@ -68,7 +68,7 @@ local function sweep(self)
   self.fresh, self.next_sweep = 0, math.max(SWEEP_LEAST, live)
 end
 
--- Adds an entry for a token. The table constructor lists all fields of the entry, so that Lua never has to grow the table.
+-- Adds an entry for a token. The table constructor lists all of the entry's fields, so that Lua never has to grow the table.
 local function add(self, hash, own)
   local entry = {
     hash = hash, at = core.now(), own = own, task_id = nil, final = nil, over = nil, due = nil, queued = nil, next_at = nil, tries = nil,
@@ -114,7 +114,7 @@ function Tokens_methods:issued(hash)
   return self.entries[hash] or add(self, hash, true)
 end
 
----Finds the ledger row of the submit that has this token.
+---Finds the ledger row for the submit with this token.
 ---@param hash string
 ---@return table|nil row
 ---@return omni.Ledger|nil  the ledger that has the row

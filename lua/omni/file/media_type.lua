@@ -99,7 +99,7 @@ for _, row in ipairs(rows) do
   if row.type then names[#names + 1] = row.name end
 end
 
----The names of all kinds of media, for error messages.
+---The names of all media formats, for error messages.
 local all <const> = table.concat(names, ", ")
 
 ---Returns a file name's extension in lower case, such as ".png", or nil if the name has no extension.

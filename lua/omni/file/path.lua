@@ -5,7 +5,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 local process = require "omni.process"
 
----Creates a directory and its missing parents.
+---Creates a directory and any missing parent directories.
 ---@param path string
 ---@param mode? integer  permissions of new directories (default 0777)
 ---@return true|nil

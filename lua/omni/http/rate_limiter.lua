@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- An API key's rate limiter decides when each request may start. Requests wait in a single queue, first come, first served. A request may
--- start when a connection is free, no pause is active (after a 429 or 455 response), and the key's own rate allows another request.
--- Programs that share a ledger also share each key's pauses and rate.
+-- start when a connection is free, the key isn't paused after a 429 or 455 response, and the key's rate allows another request. Programs
+-- that share a ledger also share each key's pauses and rate.
 
 local backoff = require "omni.http.backoff"
 local core = require "omni.core"
@@ -203,7 +203,7 @@ function Turn_mt:__close()
   self.limiter:leave()
 end
 
----Adapts the limiter to the outcome of a request. If the service refuses several requests at the same time, the limiter pauses the key only
+---Adapts the limiter to a request's outcome. If the service refuses several requests at the same time, the limiter pauses the key only
 ---once.
 ---@param failure table|nil
 ---@param pauses integer  `self.pauses` when the request started

@@ -32,7 +32,7 @@ end
 
 -- --- one request
 
----Calls the client's `on_event` hook to report that a request begins. Close the returned object to report the end of the request.
+---Calls the client's `on_event` hook to report the start of a request. Close the returned object to report the end of the request.
 ---@param verb string  a method of the C client
 ---@param ... any      its arguments after the owner
 ---@return table|nil request  nil without a hook

@@ -59,7 +59,7 @@ local function are_equal(rows, others)
   return true
 end
 
--- Returns whether the ledger `to` has the same submits and jobs as the ledger `from`, or nil if `to` has neither.
+-- Returns whether the ledger `to` has the same submits and jobs as the ledger `from`, or nil if `to` has neither submits nor jobs.
 local function has_same(from, to)
   local their_jobs, after = ask(to, "all_jobs"), 0
   while true do

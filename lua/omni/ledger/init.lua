@@ -248,7 +248,7 @@ local function default_path()
     hint = "set OMNI_LEDGER, or give --ledger PATH" }
 end
 
--- Returns the prefix of this machine's paths in a ledger that several machines share.
+-- Returns the prefix for this machine's paths in a ledger that several machines share.
 local function machine_prefix()
   local file <close> = io.open "/proc/sys/kernel/hostname"
   return (file and file:read "l" or "") .. ":"

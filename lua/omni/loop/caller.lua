@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Explains why a function that waits can't wait where it was called, and names the line of the call.
+-- Explains why a function can't wait at the point where it was called, and names the line of the call.
 
 -- The chunk names of omni's own files begin with this text, which is "@omni/" in the `omni` program.
 local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/caller%.lua$") or "@omni/"

@@ -36,7 +36,7 @@ local function perform(driver, call, fn, ...)
   call.results = table.pack(xpcall(loop.run, failures.handler, fn, ...))
 end
 
--- Passes the results of a call to the host's code. Reports an error that the host's code raises.
+-- Passes a call's results to the host's code. Reports an error that the host's code raises.
 local function deliver(call)
   local results = call.results or { false, err.new { code = "cancelled", message = "the call was cancelled" }, n = 2 }
   local fine, failure
@@ -76,7 +76,7 @@ function Driver_methods:turn()
   end
 end
 
----Stops driving omni's loop. Cancels the running calls, which return nil and an error with the code "cancelled". Idempotent.
+---Stops driving omni's loop. Cancels the running calls, which then return nil and an error with the code "cancelled". Idempotent.
 function Driver_methods:close()
   if self ~= attached then return end
   attached = nil

@@ -31,8 +31,8 @@ local Fiber_mt = { __name = "omni.fiber", __index = Fiber_methods }
 
 local poll_set = core.poll_set()
 local pollables, pollable_count = {}, 0 -- pollable → its descriptor
--- Fibers that the next turn will run, and fibers that this turn runs. Both arrays have a place for every fiber that hasn't ended, so that
--- waking a fiber allocates no memory.
+-- Fibers that the next turn will run, and fibers that this turn runs. The arrays `ready` and `batch` have room for every fiber that hasn't
+-- ended, so that waking a fiber allocates no memory.
 local ready, ready_count = {}, 0
 local batch, batch_at, batch_count = {}, 0, 0
 local places, live = 0, 0
@@ -147,7 +147,7 @@ local function note_failure(fiber)
   if not stepping then pass_on_failures() end
 end
 
--- Only this function's first line allocates memory. If that line raises an error, the fiber hasn't ended yet (see `settle`).
+-- Only this function's first line allocates memory. If the first line raises an error, the fiber hasn't ended yet (see `settle`).
 local function finish(fiber, failure, results)
   fiber.failure = failure
   fiber.co, fiber.value = nil, results or false
@@ -193,7 +193,7 @@ local function settle()
   interrupted = nil
 end
 
-local First_mt <const> = {} -- marks a fiber's first value: the arguments of its function
+local First_mt <const> = {} -- marks a fiber's first value: its function's arguments
 
 local function run_fiber(fiber)
   current = fiber
@@ -380,7 +380,7 @@ local function is_stepping()
 end
 
 ---Sets a function that the scheduler calls when something changes outside of a step: a fiber or a pollable was added, or the event loop
----ran. A host event loop then reads the scheduler's timeout again.
+---ran. A host event loop uses the function to read the scheduler's timeout again.
 ---@param fn (fun())|nil
 local function set_on_change(fn) on_change = fn end
 

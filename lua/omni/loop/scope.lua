@@ -114,7 +114,7 @@ local function drive(fn, ...)
   return results_of(fiber)
 end
 
----Returns whether every fiber has ended, except for background fibers.
+---Returns whether all fibers have ended, apart from background fibers.
 ---@return boolean
 local function is_empty() return root.live == 0 end
 

@@ -193,7 +193,7 @@ end
 
 local kinds <const> = { video = "video", image = "image", audio = "audio" }
 
----Returns the kind of media that a model makes, from the service's catalogue or, if that isn't available, from omni's own list.
+---Looks up the kind of media that a model makes, in the service's catalogue or, if that isn't available, in omni's own list.
 ---@param client omni.Client
 ---@param name string
 ---@return omni.Modality

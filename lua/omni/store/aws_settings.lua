@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Finds the credentials, the region and the endpoint of an S3 store where the AWS tools find them: in environment variables,
--- ~/.aws/credentials and ~/.aws/config.
+-- Finds an S3 store's credentials, region and endpoint in the same places as the AWS tools: environment variables, ~/.aws/credentials and
+-- ~/.aws/config.
 
 local core = require "omni.core"
 local err = require "omni.error"

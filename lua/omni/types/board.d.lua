@@ -55,7 +55,7 @@ function scene(name) end
 ---@return omni.Windows
 function windows(source, seconds) end
 
----Returns a placeholder for a local file. A run uploads the file when the run submits a scene that needs the file.
+---Returns a placeholder for a local file. A run uploads the file when it submits a scene that needs the file.
 ---@param path string  relative to the board's folder; in a program, to the working directory
 ---@return omni.Placeholder
 function file(path) end

@@ -1,7 +1,7 @@
 ---@meta omni.core
 -- SPDX-License-Identifier: MIT
--- Declares the types of csrc/core: the HTTP client, tasks, URLs, digests and the poll set. The files system.d.lua and process.d.lua declare
--- the other types of omni.core.
+-- Declares the types implemented in csrc/core: the HTTP client, tasks, URLs, digests and the poll set. The files system.d.lua and
+-- process.d.lua declare the other types of omni.core.
 
 ---@class omni.core
 ---@field json table   omni's own instance of lua-cjson: encode, decode, null
@@ -215,9 +215,8 @@ function core.decode(text) end
 function core.is_task_id(value) end
 
 ---Returns an http or https URL in its normal form, as curl and browsers send it. Removes surrounding white space, the default port and dot
----segments. Writes the scheme and host in lower case, an international host in ASCII, an IP address in its usual form, and
----percent-encodes spaces, quotes, brackets and non-ASCII letters. Idempotent. Refuses a URL with a user name, a password or a control
----character.
+---segments. Writes the scheme and host in lower case, an international host in ASCII, and an IP address in its usual form. Percent-encodes
+---spaces, quotes, brackets and non-ASCII letters. Idempotent. Refuses a URL with a user name, a password or a control character.
 ---@param text any
 ---@return string|nil url
 ---@return string|nil why  for example "must be an http or https URL"; never repeats the text

@@ -96,13 +96,13 @@ function Request:address() end
 ---@param headers? table<string, string|number>
 ---@param body? omni.RequestBody
 ---@param fault? omni.RequestFault
----@return boolean|nil accepted  false: the request was already answered, or its client is gone; nil: the file can't be sent
+---@return boolean|nil accepted  false: the request has already been answered, or the client is gone; nil: the file can't be sent
 ---@return string|nil message    why the file can't be sent
 function Request:answer(status, headers, body, fault) end
 
 ---Closes the connection without sending a response.
 ---@param fault? { reset?: boolean }
----@return boolean dropped  false: the request was already answered or dropped
+---@return boolean dropped  false: the request has already been answered or dropped
 function Request:drop(fault) end
 
 local listener = {}

@@ -1,6 +1,6 @@
 ---@meta omni.core
 -- SPDX-License-Identifier: MIT
--- Declares the types of csrc/core/process.c and csrc/core/board_process.c.
+-- Declares the types implemented in csrc/core/process.c and csrc/core/board_process.c.
 
 ---@class omni.core
 local core = {}
@@ -46,7 +46,7 @@ function Process:read() end
 ---@return omni.process.Result|nil
 function Process:result() end
 
----Kills the program and its process group; a later `step` notices its end.
+---Kills the program and its process group; a later `step` detects the program's end.
 function Process:kill() end
 
 ---Kills the program if it is still running, reaps it and frees all resources. Idempotent.

@@ -1,6 +1,6 @@
 ---@meta omni.core
 -- SPDX-License-Identifier: MIT
--- Declares the types of csrc/core/system.c, csrc/core/text.c and csrc/core/number.c.
+-- Declares the functions and types implemented in csrc/core/system.c, csrc/core/text.c and csrc/core/number.c.
 
 ---@class omni.core
 local core = {}
@@ -12,7 +12,7 @@ local core = {}
 ---@return string
 function core.format(format, ...) end
 
----Returns the time of a monotonic clock, in seconds. Only differences between two times are meaningful.
+---Returns the time of a monotonic clock, in seconds. Only the difference between two such times is meaningful.
 ---@return number
 function core.now() end
 

@@ -15,7 +15,7 @@ local MAX_COMPARED_BYTES <const> = 64  -- longer names aren't compared
 
 local PLACEHOLDERS <const> = { file = "a file", frame = "another scene's frame", clip = "another scene's clip" }
 
----Returns a value from the input as text that is safe for a terminal.
+---Returns a value from the input as text that is safe to print to a terminal.
 ---@param value any
 ---@return string
 local function shown(value)
@@ -27,7 +27,7 @@ local function shown(value)
   return type(value) == "boolean" and tostring(value) or "a " .. type(value)
 end
 
----Returns a value from the schema, such as a name or a choice, as text that is safe for a terminal.
+---Returns a value from the schema, such as a name or a choice, as text that is safe to print to a terminal.
 ---@param value any
 ---@return string
 local function word(value)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Traverses a value together with its schema: limits the work, decides whether empty tables are arrays or objects, and follows references.
+-- Traverses a value together with its schema. Limits the amount of work, decides whether empty tables are arrays or objects, and follows
+-- references.
 
 local json = require "omni.json"
 local placeholder = require "omni.client.placeholder"
@@ -13,7 +14,7 @@ local MAX_DEPTH <const> = 400 -- maximum nesting depth of schemas, including ref
 
 local given_up <const> = {} -- the error value that is raised when a limit is exceeded
 
--- The order of the checks decides which of several problems is reported. A message about a wrong choice is more helpful than a message
+-- The order of the checks determines which of several problems is reported. A message about a wrong choice is more helpful than a message
 -- about a wrong type.
 local checks <const> = {
   composition.reference, keywords.choice, keywords.kind, keywords.text, keywords.range, keywords.list, fields.check,
@@ -93,8 +94,8 @@ local function has_any(node, names)
   return false
 end
 
--- Returns whether an empty table is an array or an object, according to the schema's type, or else to its keywords. Returns nil if the
--- table can be either.
+-- Returns whether an empty table is an array or an object, judging by the schema's type or, failing that, by its keywords. Returns nil if
+-- the table can be either.
 local function kind_of_empty(node)
   local may = {}
   for _, kind in ipairs(type(node.type) == "table" and node.type or { node.type }) do may[kind] = true end
@@ -138,7 +139,7 @@ function Traversal_methods:equal(a, b)
   return true
 end
 
----Returns the part of the schema that a local reference names, such as "#/$defs/image".
+---Resolves a local reference, such as "#/$defs/image", to a part of the schema.
 ---@param reference any
 ---@return any  nil if there is no such part, or if the reference names another document
 function Traversal_methods:find(reference)
