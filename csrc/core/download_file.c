@@ -123,7 +123,7 @@ static void *finish(void *argument) {
   file->error = error;
   int wake = file->wake, expected = FINISHING;
   file->wake = -1;
-  if (!atomic_compare_exchange_strong(&file->state, &expected, FINISHED)) release(file); // the exchange was closed during the thread's work
+  if (!atomic_compare_exchange_strong(&file->state, &expected, FINISHED)) release(file); // the exchange was closed while the thread ran
   uint64_t one = 1;
   ssize_t ignored = write(wake, &one, sizeof one);
   (void)ignored;

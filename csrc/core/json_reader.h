@@ -11,7 +11,7 @@
 
 enum {
   JSON_MAX_DEPTH = 100, // maximum nesting depth of arrays and objects; real responses have about 5 levels
-  JSON_INLINE = 96,     // number of values that a document holds without an allocation; a response to a query has about 50
+  JSON_INLINE = 96,     // number of values that a document can hold without allocating memory; a response to a query has about 50
 };
 
 typedef enum { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } json_type;

@@ -28,7 +28,7 @@ static void die_with(pid_t parent) {
 #endif
 }
 
-// Closes all descriptors from 3 up, either at exec or immediately. Lua's io.open and many libraries open descriptors that aren't
+// Closes all descriptors from 3 upwards, either at exec or immediately. Lua's io.open and many libraries open descriptors that aren't
 // close-on-exec, unlike omni's own descriptors.
 static void close_others(bool at_exec) {
 #ifdef SYS_close_range

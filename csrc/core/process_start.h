@@ -26,8 +26,8 @@ typedef struct {
 } start_failure;
 
 // Starts the program in its own process group, and returns when the program is running or has failed to start. On success, sets *pid; the
-// caller must reap the child and close the descriptors passed in `what`. The child inherits no other descriptor, has default signal
-// handlers and an empty signal mask, and dies with this process.
+// caller must reap the child and close the descriptors passed in `what`. The child inherits no descriptors except stdin, stdout and stderr,
+// has default signal handlers and an empty signal mask, and is killed when this process ends.
 start_failure process_start(const start_request *what, pid_t *pid);
 
 // Makes a close-on-exec pipe. Neither end of the pipe is descriptor 0, 1 or 2, since the child replaces those descriptors. Returns false

@@ -54,7 +54,7 @@ static char *encode(char *out, const char *text, size_t length) {
 // Sets *host to the URL's host in ASCII and lower case. Sets a UTF-8 locale for this thread during the call, since libidn2 reads UTF-8 only
 // in such a locale. Neither depends on nor changes the program's locale.
 static const char *ascii_host(CURLU *parts, char **host) {
-  // if a "%" is left, it's invalid, since libcurl has already decoded valid escapes
+  // any remaining "%" is invalid, since libcurl has already decoded valid escapes
   CURLUcode outcome = curl_url_get(parts, CURLUPART_HOST, host, 0);
   if (outcome != CURLUE_OK || strchr(*host, '%')) return why_bad(outcome);
   bool ascii = true;

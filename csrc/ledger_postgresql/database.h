@@ -17,7 +17,7 @@ enum {
 #undef VERB
       VERBS,
   MOST_STATEMENTS = 6, // of a transaction
-  // Statements that precede a verb in its transaction, and one that runs after a lost connection.
+  // Statements that precede a verb in its transaction, and a statement that runs after a connection was lost.
   SET_LOCALLY = VERBS,
   CHECK_CONNECTION,
   LOCK_LIMITS,

@@ -210,7 +210,7 @@ static int migrate(database *d, request *r, long long *version, int *verdict) {
   return end(d, r, code);
 }
 
-// Tries once to open the file. *code is SQLite's code. On any problem, sets the request's failure and returns false.
+// Tries once to open the file. *code is SQLite's code. On failure, sets the request's failure and returns false.
 static bool try_open(database *d, request *r, int *code) {
   int verdict = FINE;
   long long version = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// omni.listener: a small HTTP server on libmicrohttpd that the caller's event loop drives.
+// omni.listener: a small HTTP server, based on libmicrohttpd and driven by the caller's event loop.
 //
 // The library libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `listener:next()`
 // returns the request to Lua. A response from Lua resumes the connection, and the next `step` sends the response. While a connection is
