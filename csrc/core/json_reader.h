@@ -19,7 +19,7 @@ typedef enum { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_
 // One value in a JSON text, or the name of an object's member.
 typedef struct {
   uint32_t start, end; // the offsets of the value's start and end in the text; a string's quotes aren't included
-  uint32_t next;       // the index of the first value after this value and after all values inside it
+  uint32_t next;       // the index of the first value that follows this value and all values inside it
   uint8_t type;        // json_type
   bool escaped;        // the string contains a backslash
 } json_value;

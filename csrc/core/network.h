@@ -17,7 +17,7 @@ typedef struct {
   char *ca_file, *ca_dir; // NULL: the system's
   const char *ca_file_from, *ca_dir_from;
   bool allow_private;
-  unsigned service; // a bit, 1 << address_class, for each kind of network on which omni has reached the service
+  unsigned service; // bit set; contains 1 << C for each address_class C on which omni has reached the service
 } network_options;
 
 // An address that omni refuses to connect to.

@@ -9,8 +9,8 @@
 // as the end of the string. `what` names the string in the error message. The result isn't const, since exec takes `char *`; however, exec
 // doesn't change the string.
 char *process_check_text(lua_State *L, const char *what);
-// Returns a NULL-terminated array of the strings in the Lua array at index `given`. Pushes a table that keeps the strings alive, and the
-// result as a userdata. Raises an error for an empty array.
+// Returns a NULL-terminated array of the strings in the Lua array at index `given`. Pushes a table that keeps the strings alive, and a
+// userdata that contains the result. Raises an error for an empty array.
 char **process_check_argv(lua_State *L, int given);
 // Returns this process's environment without its secrets, plus the entries of the table at the top of the stack. If the value at the top of
 // the stack is nil, adds no entries. Pushes what process_check_argv pushes.

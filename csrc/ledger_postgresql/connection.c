@@ -229,8 +229,8 @@ static bool lock_session(database *d, request *r, bool is_new) {
   return true;
 }
 
-// Returns the SQL expression for the time until which the session counts as open. Without a pooler, the expression is NULL, since a lock
-// shows whether the session is open.
+// Returns the SQL expression for the time until which the session counts as open. Without a pooler, the SQL expression is NULL, since a
+// lock shows whether the session is open.
 static const char *open_until(const database *d) {
   return d->is_pooled ? NOW " + " LEASE : "NULL";
 }

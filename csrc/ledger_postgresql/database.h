@@ -81,7 +81,7 @@ typedef enum { EXCHANGE_DONE, EXCHANGE_FAILED, EXCHANGE_LOST } outcome;
 
 // Sends SQL without parameters, and waits for the result of its last statement; the caller frees *result, which may be NULL.
 outcome exchange_simple(database *d, const char *sql, PGresult **result);
-// Sends SQL without parameters before the connection is closed. Waits for at most two seconds, and ignores failures.
+// Sends SQL without parameters before the connection is closed. Waits at most two seconds, and ignores failures.
 void exchange_farewell(database *d, const char *sql);
 // Runs statements as one transaction, in one round trip. Sets *result to the result of the last statement, or of the statement that failed,
 // or to NULL if the connection was lost. The caller must free *result. If nothing was sent, returns EXCHANGE_FAILED and sets *problem to

@@ -13,8 +13,8 @@
 // Seconds to wait for a response. A verb itself waits for locks for at most 10 seconds (connection.c).
 static const double ANSWER_TIMEOUT = 30, FAREWELL_TIMEOUT = 2;
 
-// Waits for the next result. Returns false if the connection was lost or the deadline has passed. *result is NULL at the end of a
-// statement.
+// Waits for the next result. Returns false if the connection was lost or the deadline has passed. At the end of a statement, sets *result
+// to NULL.
 static bool next_result(database *d, double deadline, PGresult **result) {
   for (;;) {
     int unsent = PQflush(d->connection);

@@ -94,7 +94,7 @@ struct request {
   char *file;                    // path of the file that contains the body; deleted with the request; NULL: the body is in memory
   int file_fd;                   // the descriptor of `file`, open until the body is complete
   size_t counted;                // number of this body's bytes that the listener counts in `bodies`
-  size_t discarded;            // bytes of the body that were discarded since the request was refused
+  size_t discarded;            // number of body bytes that have been discarded since the request was refused
   char address[INET6_ADDRSTRLEN];
 };
 

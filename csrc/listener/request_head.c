@@ -28,8 +28,8 @@ static bool is_clean(const char *text, bool blanks) {
 
 // --- gaps between the parts of the head
 
-// Detects lines that libmicrohttpd before 1.0 has dropped or changed: it silently cuts a line at a NUL, treats a folded line as a part of
-// the line before it, and accepts a bare LF at the end of a line. Each part of the head stays at its original place in libmicrohttpd's
+// Detects lines that libmicrohttpd has dropped or changed. Versions before 1.0 silently cut a line at a NUL, treat a folded line as part of
+// the previous line, and accept a bare LF at the end of a line. Each part of the head stays at its original place in libmicrohttpd's
 // buffer, with a NUL after it. A gap between two parts of the head therefore shows that libmicrohttpd has dropped something between them.
 // In its strict mode (listener.c), libmicrohttpd 1.0 and later refuses requests with such lines itself.
 
