@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Represents an API key's row in the client's ledger. Through this row, all programs that share the ledger share the key's rate, its
--- pauses, and whether the service refuses the key. If the ledger fails, each program relies on its own state.
+-- Represents an API key's row in the client's ledger. Through this row, all programs that share the ledger also share the key's rate limit
+-- and pauses, and learn whether the service refuses the key. If the ledger fails, each program relies on its own state.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
 
 local LOOK_EVERY <const> = 1 -- seconds between reads of the row while the key's requests are starting
-local LONGEST <const> = 600  -- seconds; if a pause is longer, each program tries a request after this time
+local LONGEST <const> = 600  -- maximum length of a pause in seconds, after which each program tries a request
 local TRY_AGAIN <const> = 30 -- seconds until the next attempt after the ledger has failed
 
 ---@class omni.AccountRow
@@ -35,14 +35,14 @@ local function later(...)
   pcall(loop.background, ...)
 end
 
----Returns whether this program shares the key's rate with other programs.
+---Returns whether this program shares the key's rate limit with other programs.
 ---@return boolean
 function Row_methods:is_shared()
   return core.now() >= self.failed_until and self.key.client:existing_ledger() ~= nil
 end
 
----Reads the row, and joins the pauses of other programs. Stops using the key if another program has found that the key can't be used.
----Ignores this if it happened before this program started, since a person may have corrected the problem since then.
+---Reads the row, and pauses the key if another program has paused it. Stops using the key if another program has found since this program
+---started that the key can't be used. Ignores an older finding, since a person may have solved the problem in the meantime.
 ---@param ledger omni.Ledger
 function Row_methods:read(ledger)
   local key = self.key

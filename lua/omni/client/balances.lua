@@ -4,14 +4,14 @@
 local loop = require "omni.loop"
 local retry = require "omni.client.retry"
 
--- Cancels the fibers that a function has started when the function ends.
+-- When closed, cancels the fibers that query the balances.
 local Fibers_mt = {
   __close = function(fibers)
     for _, fiber in ipairs(fibers) do fiber:cancel() end
   end,
 }
 
----Queries the balance of each key's account, all at the same time.
+---Queries the balances of all keys' accounts at the same time.
 ---@param client omni.Client
 ---@return omni.Balance[]  in the order in which the keys were given
 local function each(client)
@@ -29,7 +29,7 @@ local function each(client)
   return found
 end
 
----Adds up the balances. Leaves out those that couldn't be queried.
+---Adds up the balances. Leaves out balances that couldn't be queried.
 ---@param found omni.Balance[]
 ---@return number|nil sum         nil if no balance could be queried
 ---@return omni.Error|nil problem the first query that failed

@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- Agrees with other programs on who queries a task, so that programs that share a ledger in PostgreSQL don't all query the same tasks. Each
--- program claims the tasks that its fibers await. It doesn't query a task that another program has claimed, but waits until the ledger has
--- the task's end (ledger_watch.lua). A program's claims end when it ends, stalls, or gives them up.
+-- Agrees with other programs on which program queries a task, so that programs that share a ledger in PostgreSQL don't all query the same
+-- tasks. Each program claims the tasks that its fibers await. If another program has claimed a task, this program doesn't query the task,
+-- but waits until the task's end is recorded in the ledger (ledger_watch.lua). A claim ends when its program ends, stalls, or gives up the
+-- claim.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
 
-local RENEW_EVERY <const> = 15 -- seconds between two claims of all awaited tasks
-local TRUSTED_FOR <const> = 50 -- seconds; in the ledger, a claim is valid for 60 seconds (csrc/ledger_postgresql/dialect.h)
+local RENEW_EVERY <const> = 15 -- seconds after which a program claims all awaited tasks again
+local TRUSTED_FOR <const> = 50 -- number of seconds for which a program relies on a claim; the ledger keeps it for 60 seconds
 local TRY_AGAIN <const> = 30   -- seconds until the next attempt after the ledger has failed; until then, this program queries all its tasks
 
 ---@class omni.Claims
@@ -21,7 +22,7 @@ local TRY_AGAIN <const> = 30   -- seconds until the next attempt after the ledge
 local Claims_methods = {}
 local Claims_mt = { __name = "omni.claims", __index = Claims_methods }
 
--- Claims the tasks about which nothing is known yet or, if it is time to renew the claims, all awaited tasks.
+-- Claims the tasks that haven't been claimed yet or, if it is time to renew the claims, all awaited tasks.
 local function claim(self)
   local watch, begun = self.watch, core.now()
   local ids, is_renewal = {}, begun >= self.renew_at or begun >= self.trusted_until
@@ -63,7 +64,7 @@ function Claims_methods:is_others(task)
   return self.others[id] or false
 end
 
----Claims all awaited tasks again if it is time to do so.
+---Claims all awaited tasks again if the claims must be renewed.
 function Claims_methods:renew()
   local now = core.now()
   if now >= self.renew_at and now >= self.failed_until then claim_once(self) end
@@ -74,7 +75,7 @@ function Claims_methods:expect_changes()
   self.renew_at = 0
 end
 
--- Gives up the claims to tasks, so that other programs can claim them at once.
+-- Gives up the claims to tasks, so that other programs can claim these tasks immediately.
 local function release(self, ids)
   if #ids == 0 then return end
   self.watch.ledger:note("release", { service = self.watch.client.service, task_ids = table.concat(ids, "\n") })
@@ -89,7 +90,7 @@ function Claims_methods:fail(task)
   release(self, { id })
 end
 
----Records that this program can query a task again, so that it may claim the task.
+---Records that this program can query a task again, so that it can claim the task.
 ---@param task omni.Task
 function Claims_methods:recover(task)
   self.failing[task.id] = nil

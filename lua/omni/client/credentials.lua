@@ -8,7 +8,7 @@ local text = require "omni.text_encoding"
 local hint <const> = "set the environment variable CRUN_API_KEY, or write CRUN_API_KEY=ak_... into ~/.crun/.env, or one key a line into"
   .. " ~/.config/omni/keys (mode 600); get a key at " .. core.pages.keys
 
--- Returns the value of a line like `export CRUN_API_KEY="ak_..." # mine`, or nil. A comment must follow white space.
+-- Returns the value of a line like `export CRUN_API_KEY="ak_..." # mine`, or nil. A "#" starts a comment only after white space.
 local function value_of(line)
   local value = line:match "^%s*export%s+CRUN_API_KEY%s*=%s*(.*)$" or line:match "^%s*CRUN_API_KEY%s*=%s*(.*)$"
   if not value then return nil end

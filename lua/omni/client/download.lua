@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Downloads a media file. Resumes after an interruption, and gives the file its final name once it is complete.
+-- Downloads a media file. Resumes an interrupted download, and gives the file its final name once the file is complete.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -10,9 +10,9 @@ local media_type = require "omni.file.media_type"
 local path_of = require "omni.file.path"
 local transports = require "omni.http.transport"
 
-local LOOK_EVERY <const> = 0.25 -- seconds between checks whether the C client has renamed the file
+local LOOK_EVERY <const> = 0.25 -- seconds between two checks of whether the C client has renamed the file
 
--- Represents the older file at a download's path, which is renamed at most once. If the download fails, gives the older file its name back.
+-- Represents the older file at a download's path, which is renamed at most once. If the download fails, restores the older file's name.
 local Way_mt = {}
 
 function Way_mt:__close()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Asks the service what a submit would cost.
+-- Requests the price of a submit from the service.
 
 local err = require "omni.error"
 local retry = require "omni.client.retry"

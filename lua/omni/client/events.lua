@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Calls the client's `on_event` hook for each event. Without a hook, creates no events.
+-- Calls the client's `on_event` hook for each event. If the client has no hook, no events are created.
 --
 -- The hook runs in its own coroutine and can't wait, so it can neither delay nor end a submit. omni reports an error in the hook in the
 -- same way as an error in a coroutine that nobody joins.

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Implements idempotency keys: if the ledger already contains a submit's key, the submit sends nothing and returns the outcome of the first
--- submit with that key. The SQL statement that writes an intent decides whether a key is unused (csrc/ledger/verbs.h, KEY_IS_FREE); this
--- module only reports the decision.
+-- submit with that key. The SQL statement that records a submit's intent decides whether a key is unused (csrc/ledger/verbs.h,
+-- KEY_IS_FREE); this module only reports the decision.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -13,7 +13,7 @@ local loop = require "omni.loop"
 local placeholder = require "omni.client.placeholder"
 
 local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between checks of a submit that is still in progress
-local PATIENCE <const> = 60 -- omni waits for another submit with the same key for this many seconds longer than a call's timeout
+local PATIENCE <const> = 60 -- number of seconds, in addition to a call's timeout, for which omni waits for another submit with the same key
 
 ---@class omni.IdempotentSubmit
 ---@field client omni.Client

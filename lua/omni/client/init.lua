@@ -278,7 +278,7 @@ function Client_methods:find(wanted)
 end
 
 --- Iterates over the submits in the client's ledger that haven't ended: those with a task in flight or an unknown outcome. The iteration
---- covers the submits of all programs that use this ledger and service, except for storyboard submits. An application that wants to see
+--- includes the submits of all programs that use this ledger and service, except for storyboard submits. An application that wants to see
 --- only its own submits should use its own ledger. Call `unfinished` after a restart. Sends nothing.
 ---@return fun(): omni.LedgerEntry|nil  an iterator; like io.lines, it raises an error (an omni.Error) if the ledger can't be read
 function Client_methods:unfinished()

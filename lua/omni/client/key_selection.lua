@@ -43,7 +43,7 @@ function Selection_methods:advance()
   self.queue:wake_first(1)
 end
 
--- A slot that a submit holds until its outcome is known.
+-- Represents a slot that a submit holds until its outcome is known.
 local Slot_methods = {}
 local Slot_mt = { __name = "omni.slot", __index = Slot_methods }
 
@@ -78,7 +78,7 @@ local function report_full(self, full)
   events:emit { event = full and "slots_full" or "slots_free", slots = slots }
 end
 
-local LOOK_EVERY <const> = 60 -- seconds between checks whether a disabled key can be used again
+local LOOK_EVERY <const> = 60 -- seconds between two checks of whether a disabled key can be used again
 
 ---Waits until a key has a free slot. Waiting submits are served in the order of their arrival.
 ---@param ledger omni.Ledger|nil  the submit's ledger, whose tasks in flight count
@@ -200,7 +200,7 @@ end
 local function new(client, new_task)
   return setmetatable({
     client = client, new_task = new_task, by_account = {}, counted = setmetatable({}, { __mode = "k" }), queue = wait_queue.new(),
-    full = false, -- whether the `on_event` hook has been called because a submit is waiting for a slot
+    full = false, -- whether the `on_event` hook knows that a submit is waiting for a slot
   }, Selection_mt)
 end
 

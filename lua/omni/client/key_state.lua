@@ -9,7 +9,7 @@ local loop = require "omni.loop"
 local poller = require "omni.client.poller"
 local transports = require "omni.http.transport"
 
-local TASK_LASTS <const> = 3600       -- seconds for which a submitted task counts as in flight (csrc/ledger/verbs.h, IN_FLIGHT)
+local TASK_LASTS <const> = 3600       -- number of seconds for which a submitted task counts as in flight (csrc/ledger/verbs.h, IN_FLIGHT)
 local UNKNOWN_LASTS <const> = 1800    -- seconds during which a submit with an unknown outcome counts as in flight
 local LOOK_EVERY <const> = 2          -- seconds between reads of a ledger row
 local NO_CREDITS_LASTS <const> = 600  -- seconds until omni tries a key without credits again
@@ -50,9 +50,9 @@ local function is_counted(self, task)
   return false
 end
 
--- With a limit, omni polls every task until it is over, even if no fiber awaits the task, because the next submit is waiting for that
--- task's slot. A task that can't be queried keeps its slot for as long as the ledger counts the task, since the ledger refuses another
--- submit until then.
+-- If the key has a limit on tasks in flight, omni polls every task until it is over, even if no fiber awaits the task, since another submit
+-- may be waiting for the task's slot. A task that can't be queried keeps its slot for as long as the ledger counts the task, since the
+-- ledger refuses another submit until then.
 local function poll_until_over(self, task)
   loop.background(function()
     local _, problem = task:await { timeout = TASK_LASTS }
@@ -65,8 +65,8 @@ local function poll_until_over(self, task)
   end)
 end
 
--- Releases the slots of old tasks. If a key has no limit, omni doesn't poll a task that no fiber awaits. Such a task counts as in flight
--- until a query finds that it is over, but for an hour at most.
+-- Releases the slots of old tasks. If a key has no limit, omni doesn't poll a task that no fiber awaits. A task that no fiber awaits counts
+-- as in flight until a query finds that it is over, but for an hour at most.
 local function release_old(self)
   local started, time = self.started, core.now()
   while started.first <= started.last and time - started[started.first].at >= TASK_LASTS do

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Watches the ledger while fibers await tasks: another program may query such a task, or get its callback and confirm it, and record the
--- task's end. This program then queries the task at once. A ledger in PostgreSQL sends notifications; in case they get lost, and for a
--- ledger in a file, the watch also reads the ledger every second.
+-- Watches the ledger while fibers await tasks. Another program may query such a task, or receive its callback, and record the task's end in
+-- the ledger. In this case, this program queries the task immediately. A PostgreSQL ledger sends notifications. Since a notification can
+-- get lost, and a ledger in a file sends none, the watch also reads the ledger every second.
 
 local claims = require "omni.client.claims"
 local core = require "omni.core"
@@ -10,7 +10,7 @@ local poller = require "omni.client.poller"
 
 local LOOK_EVERY <const> = 1 -- seconds between two reads of the ledger
 local PRUNE_EVERY <const> = 5 -- seconds between two searches for tasks that no fiber awaits
-local OVERLAP <const> = 5    -- seconds: how much later than the time in a row that row may be committed
+local OVERLAP <const> = 5    -- maximum number of seconds between the time in a row and the moment when the row is committed
 
 ---@class omni.LedgerWatch
 ---@field client omni.Client
@@ -23,7 +23,7 @@ local OVERLAP <const> = 5    -- seconds: how much later than the time in a row t
 local Watch_methods = {}
 local Watch_mt = { __name = "omni.ledger_watch", __index = Watch_methods }
 
--- Forgets the handles of a task that no fiber awaits. Returns one of these handles if no handle is left.
+-- Removes the task handles that no fiber awaits. If no handle is left, returns one of the removed handles.
 local function drop_handles(self, id, handles)
   local last
   for i = #handles, 1, -1 do
@@ -34,8 +34,8 @@ local function drop_handles(self, id, handles)
   return last
 end
 
--- Returns whether any fiber awaits a task. Every PRUNE_EVERY seconds, looks at all tasks and forgets those that no fiber awaits; otherwise
--- only looks until it finds an awaited task.
+-- Returns whether any fiber awaits a task. Every PRUNE_EVERY seconds, checks all tasks, and removes those that no fiber awaits; otherwise,
+-- stops at the first awaited task.
 local function is_needed(self)
   if self.client.closed then return false end
   local dropped, is_thorough = {}, core.now() >= self.prune_at
@@ -87,7 +87,8 @@ local function run(self)
   self.fiber = nil
 end
 
----Begins to watch the row of a task that a fiber awaits. Without callbacks, only programs that share a ledger in PostgreSQL need this.
+---Begins to watch the row of a task that a fiber awaits. If the client has no callback receiver, watching is necessary only for a shared
+---ledger in PostgreSQL.
 ---@param task omni.Task
 function Watch_methods:add(task)
   local client = self.client
@@ -107,7 +108,7 @@ function Watch_methods:add(task)
     self.ledger, self.seen_until = ledger, core.now()
     self.fiber = loop.background(run, self)
   end
-  if task.since < self.seen_until then self.seen_until = task.since end -- its end may have been recorded before it was awaited
+  if task.since < self.seen_until then self.seen_until = task.since end -- the task's end may have been recorded before `add`
 end
 
 ---Returns whether other programs might query this task as well.
@@ -117,7 +118,7 @@ function Watch_methods:shares(task)
   return self.client.shares_ledger and self.ledger ~= nil and self.tasks[task.id] ~= nil
 end
 
----Takes over a task's status from the ledger, where another program has recorded it.
+---Sets a task's status to the status that another program has recorded in the ledger.
 ---@param id string
 ---@param status string
 function Watch_methods:learn(id, status)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Downloads or uploads a media file with one request. Follows redirects, and aborts the request if no bytes move. The request goes
--- through the client's media transport, which sends no API key and isn't delayed when a key is paused.
+-- Downloads or uploads a media file with one request. Follows redirects, and aborts a request that transfers no bytes for a while. The
+-- request goes through the client's media transport, which sends no API key and isn't delayed when a key is paused.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -9,7 +9,7 @@ local transports = require "omni.http.transport"
 local MAX_REDIRECTS <const> = 5
 local PROGRESS_EVERY <const> = 0.25 -- seconds
 
--- Runs one request for a file. Aborts the request if no bytes move for `timeout` seconds. `finish(exchange, transport)` turns the
+-- Runs one request for a file. Aborts the request if it transfers no bytes for `timeout` seconds. `finish(exchange, transport)` turns the
 -- finished exchange into a number of bytes, or nil and a failure.
 local function run(transport, on_progress, finish, verb, ...)
   local request <close> = transport:observe(verb, ...)

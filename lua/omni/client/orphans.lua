@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Takes over orphaned tasks: unfinished tasks whose program has ended or stalled. Awaits these tasks, so that their ends are recorded in
--- the ledger. Never submits anything.
+-- Takes over orphaned tasks: unfinished tasks whose program has ended or stalled. omni awaits orphaned tasks, so that their ends are
+-- recorded in the ledger. Never submits anything.
 
 local err = require "omni.error"
 local ledger_search = require "omni.client.ledger_search"
 local loop = require "omni.loop"
 
 local LOOK_EVERY <const> = 15    -- seconds between two searches for orphaned tasks
-local AWAIT_TIMEOUT <const> = 3600 -- seconds; a wait that reaches this limit begins again
+local AWAIT_TIMEOUT <const> = 3600 -- timeout in seconds for awaiting a task; after a timeout, omni awaits the task again
 
 local orphans = {}
 

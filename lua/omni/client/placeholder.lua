@@ -111,7 +111,7 @@ local function clip(scene)
   return new("clip", "scene", scene)
 end
 
--- Orders an object's keys: numbers come before names.
+-- Compares two of an object's keys: numbers come before names.
 local function is_before(x, y)
   local kind, other = type(x), type(y)
   if kind == other and (kind == "string" or kind == "number") then return x < y end
@@ -127,7 +127,7 @@ local function sorted_keys(tree)
   return keys
 end
 
----Describes a value's place in an input, such as "img_urls[2]" or "video_list[1].url".
+---Returns the location of a value in an input, such as "img_urls[2]" or "video_list[1].url".
 local function place_of(place, key)
   if math.type(key) == "integer" then return ("%s[%d]"):format(place, key) end
   local name = core.clean(tostring(key), 60)

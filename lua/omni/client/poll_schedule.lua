@@ -9,8 +9,8 @@
 local step <const> = 0.025     -- distance between grid points in ln(seconds); the grid is logarithmic because longer durations vary more
 local jitter <const> = 0.05    -- each wait is randomly lengthened or shortened by up to this fraction
 local aim <const> = 1.3        -- target for the mean delay, as a multiple of the minimum wait
-local sparing <const> = 4.1    -- the average interval between queries is at least this many times the minimum wait ...
-local fewest <const> = 2       -- ... but a task can always be queried at least this many times
+local sparing <const> = 4.1    -- the average interval between queries is at least the minimum wait times this factor
+local fewest <const> = 2       -- a task can always be queried at least this many times, whatever the average interval
 local stuck <const> = 0.005    -- assumed fraction of tasks that never end; this makes omni query old tasks less often
 local quarter <const> = 4      -- a schedule contains this many entries for each interval between queries
 local planned <const> = 1000   -- number of queries in a schedule
@@ -20,8 +20,8 @@ local planned <const> = 1000   -- number of queries in a schedule
 local prior <const> = { median = 80, spread = 0.85, sparing = 5.0, weight = 1 }
 local usual <const> = 2        -- the prior's `sparing` applies if the minimum wait is at least this many seconds
 local shortest <const> = 0.001 -- shortest allowed minimum wait, in seconds
--- If few tasks were observed, the estimated spread is drawn towards `spread`, which has the weight of `weight` tasks. With `robust` or more
--- tasks, outliers don't increase the estimate.
+-- If few tasks were observed, `spread`, with the weight of `weight` tasks, influences the estimated spread. With `robust` or more tasks,
+-- outliers don't increase the estimate.
 local few <const> = { spread = 0.3, weight = 3, robust = 8 }
 local rounding <const> = 0.4   -- uncertainty of a duration in seconds, since the service reports whole seconds
 local quickest <const> = 0.3   -- a reported duration of 0 counts as this many seconds

@@ -24,7 +24,7 @@ local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 local function push(self, due, task)
   local times, tasks = self.times, self.tasks
   local slot = self.size + 1
-  times[slot], tasks[slot] = due, task -- memory can run out on this line, but not on those below
+  times[slot], tasks[slot] = due, task -- memory can run out on this line, but not on the lines below
   self.size = slot
   while slot > 1 and times[slot // 2] > due do
     times[slot], tasks[slot] = times[slot // 2], tasks[slot // 2]
@@ -62,7 +62,7 @@ local function own(value)
 end
 
 -- Wakes the fibers that await a task, and removes them from `task.waiter`. If the task isn't over, each fiber starts awaiting it again.
--- Before a fiber awaits the task again, it may park for another reason, and must then not be woken because of this task.
+-- Before a fiber awaits the task again, it may park for another reason, and must not be woken then because of this task.
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
@@ -213,7 +213,7 @@ end
 
 local run
 
--- When closed, starts `run` again if it ended early because memory ran out repeatedly.
+-- When closed, starts `run` again if `run` ended early because memory ran out repeatedly.
 local Run_mt = {
   __close = function(running)
     local self = running.poller
@@ -224,7 +224,7 @@ local Run_mt = {
   end,
 }
 
--- Runs in one fiber for as long as any task is awaited. If memory runs out, tries again.
+-- Runs in one fiber for as long as any task is awaited. If memory runs out, `run` tries again.
 function run(self)
   local ending <close> = self.running -- luacheck: ignore
   while self.size > 0 or self.new > 0 or self.working > 0 do
@@ -233,7 +233,7 @@ function run(self)
 end
 
 ---Makes the running fiber await a task: the poller wakes the fiber with `true` when the task's status has changed, or with a failure when
----the task can't be queried any more. The fiber then parks. If it gives up before it was woken, it calls `leave`.
+---the task can't be queried any more. The fiber then parks. A fiber that stops waiting before it is woken must call `leave`.
 ---@param task omni.Task
 function Poller_methods:join(task)
   task.answer = nil -- frees the memory of the last response
@@ -276,7 +276,7 @@ local function confirm(task)
   return task:done()
 end
 
----Takes over the status of a task that isn't over, as another program has recorded it in the ledger.
+---Sets an unfinished task's status to the status that another program has recorded in the ledger.
 ---@param task omni.Task
 ---@param status string
 local function learn(task, status)

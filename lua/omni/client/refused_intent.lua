@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Finds out why the ledger refused to record the intent of a submit. One statement of the ledger decides (csrc/ledger/verbs.h, `intend`);
--- the statements here only look for the reason, so that the error can name it.
+-- Finds out why the ledger refused to record a submit's intent. A single SQL statement makes the decision (csrc/ledger/verbs.h, `intend`).
+-- This module only looks for the reason, so that the error can contain it.
 
 local core = require "omni.core"
 

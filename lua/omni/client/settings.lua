@@ -25,8 +25,9 @@ local transport_options = {
   "allow_private_networks",
 }
 
--- Raises an error at the line that called `omni.client` if the options would be invalid in any environment.
 local level <const> = 4 -- the `level` argument to `error` in functions that `choose` calls
+
+-- Raises an error at the line that called `omni.client` if the options would be invalid in any environment.
 local function check(opts)
   opts = options.check(opts, client_options, "omni.client", level)
   if opts.ledger then

@@ -12,7 +12,7 @@ local submit_body = require "omni.client.submit_body"
 local tasks = require "omni.client.task"
 local upload = require "omni.client.upload"
 
-local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which is useful but not necessary
+local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which omni records if it is available
 
 ---@class omni.Submit
 ---@field client omni.Client
@@ -157,7 +157,7 @@ function Submit_methods:try_once(key, timeout)
   params.account, params.in_flight = key.account, key.limit
   local intended, problem = self:record_intent()
   if not intended then
-    problem.retry, problem.sent = problem.retry == true, "no" -- omni may retry if only a pause forbids the attempt
+    problem.retry, problem.sent = problem.retry == true, "no" -- omni can retry if only a pause forbids the attempt
     return nil, problem
   end
   local request <close> = key.transport:observe "submit" -- stays open until the outcome is on disk; closing it reports the request's end
@@ -171,7 +171,7 @@ function Submit_methods:try_once(key, timeout)
   self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)
   self.owns_row = false
-  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- the task now counts instead of the row
+  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on, the task holds the slot
   return id, failure
 end
 
@@ -209,7 +209,7 @@ function Submit_methods:record_intent()
   return true
 end
 
--- Seconds before each new attempt to record a task id, because the disk may be full, or memory short, only for a moment.
+-- The pauses in seconds before each new attempt to record a task id, since the disk may be full, or memory short, only for a moment.
 local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
 
 local RECORD_LATER <const>, LATEST <const> = 4, 60 -- first and longest pause between background attempts, in seconds

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A task: one generation job at the service. With a task handle, a program can query the task, wait for it, and save its files.
+-- Implements task handles, with which a program can query a task (a generation job at the service), wait for it, and save its files.
 
 local core = require "omni.core"
 local downloads = require "omni.client.download"
@@ -17,7 +17,7 @@ local timeouts = require "omni.loop.timeout"
 
 local refresh_options = { timeout = "timeout" }
 local await_options = { timeout = "seconds", on_status = "function" }
-local DEFAULT_TIMEOUT <const> = 1800 -- seconds; tasks take from half a minute to many minutes
+local DEFAULT_TIMEOUT <const> = 1800 -- default timeout in seconds for awaiting a task
 
 ---@class omni.Task
 ---@field id string

@@ -7,7 +7,7 @@ local core = require "omni.core"
 local loop = require "omni.loop"
 local poll_schedule = require "omni.client.poll_schedule"
 
-local REMEMBERED <const> = 100 -- durations that omni keeps for each kind; the `typical` verb (csrc/ledger/verbs.h) returns as many
+local REMEMBERED <const> = 100 -- maximum number of durations to keep for each kind of task (also in csrc/ledger/verbs.h, `typical`)
 local ONE_DAY <const> = 86400  -- one day in seconds; omni ignores longer durations
 
 ---A kind of task. All tasks of a kind share one table of this type in their `submitted` field.
@@ -32,7 +32,7 @@ local function remember(kind, took)
     seconds[kind.last] = took
   end
   kind.news = kind.news + 1
-  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not after every task, since a new plan takes about a millisecond
+  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- a new plan takes about 1 ms of computing
 end
 
 -- Reads the durations of one kind of task from the ledger. Runs in its own fiber, so that no submit has to wait.
@@ -64,7 +64,7 @@ function Durations_methods:kind(model, input)
   return kind
 end
 
----Returns the poll schedule for a task. A handle that was created from a task id has no kind, since omni knows too little about the task.
+---Returns the poll schedule for a task. A handle that was created from a task id has no kind, since omni doesn't know the task's input.
 ---@param task omni.Task
 ---@return omni.PollSchedule
 function Durations_methods:plan(task)
