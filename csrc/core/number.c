@@ -36,8 +36,8 @@ static const char *skip_digits(const char *at) {
   return at;
 }
 
-// Writes the number at `at`, which must start with a digit, and returns the position after the number. The text must end with a NUL. Leaves
-// digits after a second decimal point (`after_point`), as in "-.1.5", unchanged, so that invalid JSON stays invalid.
+// Writes the number at `at`, which must start with a digit, and returns the position after the number. The text must end with a NUL.
+// Doesn't change digits after a second decimal point (`after_point`), as in "-.1.5", so that invalid JSON stays invalid.
 static const char *add_number(luaL_Buffer *out, const char *at, bool after_point) {
   const char *whole = at, *point = skip_digits(whole), *fraction = point + 1;
   bool plain = after_point || *point != '.' || !is_digit(*fraction) || (*whole == '0' && point > whole + 1);

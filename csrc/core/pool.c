@@ -219,7 +219,7 @@ static void act(pool *p, curl_socket_t fd, int events) {
   if (curl_multi_socket_action(p->multi, fd, events, &running) != CURLM_OK) look_later(p);
 }
 
-// Ends each exchange for which memory ran out when libcurl reported one of its sockets.
+// Ends each exchange that ran out of memory while libcurl was reporting one of its sockets.
 static void end_without_memory(pool *p) {
   for (exchange *x = p->lists[RUNNING].first, *next; x; x = next) {
     next = x->next;

@@ -54,8 +54,8 @@
   " AND state NOT IN " GIVEN_UP_OR_REFUSED "))"
 // A task that ended together with its sandbox has no reported cost, and costs nothing.
 #define ENDED_WITH_SANDBOX "(sandbox = 1 AND state = 'gone')"
-// A submit request that a process sent to a sandbox before the process ended; the sandbox of a rehearsal (`omni run --sandbox`) ends with
-// that process.
+// A submit to the sandbox of a rehearsal (`omni run --sandbox`) whose process has ended. The sandbox of a rehearsal ends together with the
+// rehearsal's process.
 #define LOST_REHEARSAL "(sandbox = 1 AND state IN ('intended', 'unknown', 'accepted') AND NOT " ALIVE("session") ")"
 #define COST_OF_BOARD(board) \
   "(SELECT coalesce(sum(coalesce(credits, CASE WHEN NOT " ENDED_WITH_SANDBOX " THEN estimate END, 0)), 0) FROM submit WHERE board = " board \

@@ -40,7 +40,7 @@ typedef enum { FATE_NONE, FATE_COMMITTED, FATE_UNDONE, FATE_UNKNOWN } fate;
 struct database {
   char *address;
   char *display_address; // the address without control characters, for messages
-  int connect_timeout;   // in seconds, from the address; 0 or less if the address doesn't contain a timeout
+  int connect_timeout;   // the address's connect_timeout in seconds; 0 or less if the address contains none
   PGconn *connection;    // NULL: not connected
   statement statements[STATEMENTS];
   bool is_pooled;    // whether the connection leads to a pooler
@@ -63,8 +63,8 @@ struct database {
 // --- connection.c
 
 // If there is no connection, connects, checks the database, migrates it, and opens the session. Retries for a few seconds. Finds out the
-// fate of the verb during which the connection was lost. On failure, sets the request's failure and returns false. After a failure,
-// *temporary shows whether a later attempt may succeed without a person's help.
+// fate of the verb that was running when the connection was lost. On failure, sets the request's failure and returns false. After a
+// failure, *temporary shows whether a later attempt may succeed without a person's help.
 bool connection_open(database *d, request *r, bool *temporary);
 // Behind a pooler, records from time to time that the session is still open. Closes the connection if the renewal fails.
 void connection_renew(database *d);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // omni.listener: a small HTTP server, based on libmicrohttpd and driven by the caller's event loop.
 //
-// The library libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `listener:next()`
-// returns the request to Lua. A response from Lua resumes the connection, and the next `step` sends the response. While a connection is
-// suspended, libmicrohttpd doesn't poll it, and no timeout closes it.
+// The library libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `listener:next()` takes
+// a request off the queue and returns it to Lua. A response from Lua resumes the connection, and the next `step` sends the response. While
+// a connection is suspended, libmicrohttpd doesn't poll it, and no timeout closes it.
 #include "listener/listener.h"
 
 #include <errno.h>
