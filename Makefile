@@ -44,7 +44,7 @@ override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 sources   = $(patsubst csrc/%.c,%,$(sort $(wildcard csrc/$(1)/*.c)))
 SHARED   := $(call sources,shared)
 CORE     := $(call sources,core) $(SHARED)
-LISTENER := $(call sources,listener) $(SHARED)
+LISTENER := $(call sources,listener) core/json_reader $(SHARED)
 LEDGER   := $(call sources,ledger) $(SHARED)
 LEDGER_SQLITE := $(call sources,ledger_sqlite) $(LEDGER)
 LEDGER_POSTGRESQL := $(call sources,ledger_postgresql) $(LEDGER)
@@ -189,7 +189,7 @@ fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
 	@mkdir -p build/fuzz/corpus build/fuzz/listener_corpus
 	$(FUZZ_CC) spec/fuzz/task_fuzz.c $(PARSER) $(SHARED:%=csrc/%.c) -o build/fuzz/task $(FUZZ_LIBS)
-	$(FUZZ_CC) spec/fuzz/listener_fuzz.c $(LISTENER:%=csrc/%.c) $(PARSER) -o build/fuzz/listener $(FUZZ_LIBS) -lmicrohttpd -lgnutls
+	$(FUZZ_CC) spec/fuzz/listener_fuzz.c $(sort $(LISTENER:%=csrc/%.c) $(PARSER)) -o build/fuzz/listener $(FUZZ_LIBS) -lmicrohttpd -lgnutls
 	$(FUZZ_CC) spec/fuzz/lua_fuzz.c $(CORE:%=csrc/%.c) -o build/fuzz/lua $(FUZZ_LIBS) -lcrypto -lpthread
 	build/fuzz/task $(FUZZ_RUN) -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -max_len=4096 build/fuzz/corpus spec/fuzz/seeds
 	build/fuzz/listener $(FUZZ_RUN) -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -max_len=16384 -dict=spec/fuzz/listener.dict \

@@ -8,32 +8,38 @@
 
 // --- the list of values
 
-// Doubles the memory for a document's values. The memory is a Lua userdata in the document's stack slot, so an error leaks nothing.
-static void grow(lua_State *L, json_document *d) {
+// Doubles the memory for a document's values. The memory is a Lua userdata in the document's stack slot, so an error leaks nothing. Without
+// Lua, returns false.
+static bool grow(lua_State *L, json_document *d) {
+  if (!L) return false;
   json_value *more = lua_newuserdatauv(L, (size_t)d->capacity * 2 * sizeof *more, 0);
   memcpy(more, d->values, d->count * sizeof *more);
   lua_replace(L, d->slot);
   d->values = more;
   d->capacity *= 2;
-}
-
-static uint32_t add(lua_State *L, json_document *d, json_type type, const char *start) {
-  if (d->count == d->capacity) grow(L, d);
-  uint32_t index = d->count++;
-  d->values[index] = (json_value){.start = (uint32_t)(start - d->text), .type = (uint8_t)type};
-  return index;
-}
-
-// Sets the end of a value. The value must be the last value added, or an array or object whose last element is the last value added.
-static void end(json_document *d, uint32_t value, const char *at) {
-  d->values[value].end = (uint32_t)(at - d->text);
-  d->values[value].next = d->count;
+  return true;
 }
 
 static const char *fail(json_document *d, const char *why, const char *at) {
   d->why = why;
   d->at = (uint32_t)(at - d->text);
   return NULL;
+}
+
+static bool add(lua_State *L, json_document *d, json_type type, const char *start, uint32_t *value) {
+  if (d->count == d->capacity && !grow(L, d)) {
+    fail(d, "it contains too many values", start);
+    return false;
+  }
+  *value = d->count++;
+  d->values[*value] = (json_value){.start = (uint32_t)(start - d->text), .type = (uint8_t)type};
+  return true;
+}
+
+// Sets the end of a value. The value must be the last value added, or an array or object whose last element is the last value added.
+static void end(json_document *d, uint32_t value, const char *at) {
+  d->values[value].end = (uint32_t)(at - d->text);
+  d->values[value].next = d->count;
 }
 
 // --- reading. The text ends with a NUL, and contains no other. Each function returns the position after what it has read, or NULL.
@@ -85,8 +91,9 @@ static size_t read_escape(const char *at, uint32_t *code) {
 
 static const char *read_string(lua_State *L, json_document *d, const char *at, const char *text_end) {
   const char *start = at + 1, *quote = memchr(start, '"', (size_t)(text_end - start));
+  uint32_t value;
   if (!quote) return fail(d, "a string has no end", at);
-  uint32_t value = add(L, d, JSON_STRING, start);
+  if (!add(L, d, JSON_STRING, start, &value)) return NULL;
   const char *escape = memchr(start, '\\', (size_t)(quote - start));
   d->values[value].escaped = escape != NULL;
   while (escape) {
@@ -119,14 +126,18 @@ static const char *read_number(lua_State *L, json_document *d, const char *at) {
     if (is_digit(*exponent))
       for (at = exponent; is_digit(*at);) at++;
   }
-  end(d, add(L, d, JSON_NUMBER, start), at);
+  uint32_t value;
+  if (!add(L, d, JSON_NUMBER, start, &value)) return NULL;
+  end(d, value, at);
   return at;
 }
 
 static const char *read_word(lua_State *L, json_document *d, const char *at, json_type type, const char *word) {
   size_t length = strlen(word);
+  uint32_t value;
   if (strncmp(at, word, length) != 0) return fail(d, "expected a value", at);
-  end(d, add(L, d, type, at), at + length);
+  if (!add(L, d, type, at, &value)) return NULL;
+  end(d, value, at + length);
   return at + length;
 }
 
@@ -144,7 +155,8 @@ static const char *read_compound(lua_State *L, json_document *d, const char *at,
   bool object = *at == '{';
   char close = object ? '}' : ']';
   if (depth > JSON_MAX_DEPTH) return fail(d, "it is nested too deeply", at);
-  uint32_t value = add(L, d, object ? JSON_OBJECT : JSON_ARRAY, at);
+  uint32_t value;
+  if (!add(L, d, object ? JSON_OBJECT : JSON_ARRAY, at, &value)) return NULL;
   at = skip_blanks(at + 1);
   while (*at != close) {
     if (object && !(at = read_name(L, d, at, text_end))) return NULL;
@@ -170,16 +182,11 @@ static const char *read_value(lua_State *L, json_document *d, const char *at, co
   }
 }
 
-bool json_read(lua_State *L, int text, json_document *d) {
-  size_t length;
-  const char *start = lua_tolstring(L, text, &length);
+static bool read_text(lua_State *L, const char *start, size_t length, json_document *d) {
   d->text = start;
   d->values = d->first;
   d->count = 0;
   d->capacity = JSON_INLINE;
-  luaL_checkstack(L, 4, "JSON");
-  lua_pushnil(L);
-  d->slot = lua_gettop(L);
   if (length > UINT32_MAX) return fail(d, "it is too long", start);
   const char *text_end = start + length, *nul = memchr(start, '\0', length);
   if (nul) return fail(d, "it contains a NUL byte", nul);
@@ -189,6 +196,19 @@ bool json_read(lua_State *L, int text, json_document *d) {
   if (!at) return false;
   at = skip_blanks(at);
   return at == text_end || fail(d, "expected the end", at);
+}
+
+bool json_read(lua_State *L, int text, json_document *d) {
+  size_t length;
+  const char *start = lua_tolstring(L, text, &length);
+  luaL_checkstack(L, 4, "JSON");
+  lua_pushnil(L);
+  d->slot = lua_gettop(L);
+  return read_text(L, start, length, d);
+}
+
+bool json_read_short(const char *text, size_t length, json_document *d) {
+  return read_text(NULL, text, length, d);
 }
 
 // --- the values
@@ -243,6 +263,10 @@ uint32_t json_member(const json_document *d, uint32_t object, const char *name) 
 uint32_t json_member_of(const json_document *d, uint32_t object, const char *name, json_type type) {
   uint32_t found = json_member(d, object, name);
   return json_is(d, found, type) ? found : JSON_NONE;
+}
+
+uint32_t json_callback_task(const json_document *d) {
+  return json_member_of(d, 0, "task_id", JSON_STRING) != JSON_NONE ? 0 : json_member(d, 0, "data");
 }
 
 uint32_t json_first(const json_document *d, uint32_t array) {

@@ -310,8 +310,8 @@ bool task_fill(lua_State *L, const json_document *d, uint32_t data, int into, co
 
 // --- Lua functions
 
-// Reads the callback's body at index 1, and sets `data` to its task object, which may be wrapped in an envelope. Pushes one value and
-// returns true; or pushes a failure as the last value and returns false.
+// Reads the callback's body at index 1, and sets `data` to its task object. Pushes one value and returns true; or pushes a failure as the
+// last value and returns false.
 static bool read_callback(lua_State *L, json_document *d, uint32_t *data) {
   luaL_checkstring(L, 1);
   lua_settop(L, 1);
@@ -320,7 +320,7 @@ static bool read_callback(lua_State *L, json_document *d, uint32_t *data) {
     bad_answer_push(L, 0, lua_tostring(L, -1));
     return false;
   }
-  *data = json_member_of(d, 0, "task_id", JSON_STRING) != JSON_NONE ? 0 : json_member(d, 0, "data");
+  *data = json_callback_task(d);
   return true;
 }
 

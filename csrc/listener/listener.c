@@ -92,6 +92,7 @@ static void stop(listener *l) {
 // Idempotent.
 static void release(listener *l) {
   if (l->daemon) stop(l);
+  expected_callback_free(l);
   tls_release(l->credentials);
   free(l->certificate);
   free(l->key);
@@ -212,6 +213,18 @@ static int next(lua_State *L) {
   return l->queue && request_push(L, l) ? 1 : 0;
 }
 
+static int expect(lua_State *L) {
+  return expected_callback_add(L, check_alive(L));
+}
+
+static int forget(lua_State *L) {
+  return expected_callback_remove(L, check(L));
+}
+
+static int callback(lua_State *L) {
+  return expected_callback_next(L, check(L));
+}
+
 static int timeout(lua_State *L) {
   listener *l = check_alive(L);
   MHD_UNSIGNED_LONG_LONG milliseconds = 0;
@@ -219,7 +232,7 @@ static int timeout(lua_State *L) {
   if (MHD_get_timeout(l->daemon, &milliseconds) == MHD_YES) wait = (double)milliseconds / 1000;
   if (l->idle_steps == MAX_IDLE_STEPS) wait = fmax(wait, PAUSE);
   wait = fmin(wait, connection_wait(l));
-  if (l->queue || l->run_again) wait = 0;
+  if (l->queue || l->run_again || l->arrivals.length > 0) wait = 0;
   if (wait == INFINITY) lua_pushnil(L);
   else lua_pushnumber(L, wait);
   return 1;
@@ -268,6 +281,7 @@ __attribute__((visibility("default"))) int luaopen_omni_listener(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"step", step},     {"next", next}, {"timeout", timeout}, {"pollfd", pollfd},
       {"port", port}, {"host", host},       {"reload", reload},
+      {"expect", expect}, {"forget", forget}, {"callback", callback},
       {"close", listener_close}, {"__gc", listener_close}, {"__close", listener_close}, {NULL, NULL},
   };
   static const luaL_Reg functions[] = {{"open", listener_open}, {NULL, NULL}};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Declarations shared by the files of omni.listener: the listener (listener.c), its connections (connections.c), TLS (tls.c), incoming
-// requests (request_intake.c, request_head.c), and the request objects in Lua (request.c, response_body.c).
+// requests (request_intake.c, request_head.c), expected callbacks (expected_callback.c), and the request objects in Lua (request.c,
+// response_body.c).
 #ifndef OMNI_LISTENER_H
 #define OMNI_LISTENER_H
 
@@ -41,6 +42,11 @@ typedef struct {
   connection *first[PHASES], *last[PHASES]; // the connections in each phase; the one with the earliest deadline is first
   void *addresses;                     // a tree (tsearch) of client_address structs, ordered by address
   unsigned max_per_address;
+  void *expected;                 // a tree (tsearch) of expected_callback structs, ordered by digest
+  lua_Integer last_expected;      // the number of the last expected callback
+  struct MHD_Response *accepted;  // the response to expected callbacks; NULL until the first is registered
+  buffer arrivals;                // the expected callbacks that arrived, as expected_arrival structs
+  size_t arrivals_read;           // how many bytes of `arrivals` were returned to Lua
   credentials *credentials;        // the certificate and key for new connections; NULL: without TLS
   char *certificate, *key;         // paths; NULL: no TLS
   char *body_directory;            // the directory for large bodies; NULL: all bodies stay in memory
@@ -172,6 +178,19 @@ int request_head_take(request *r, const char *path, const char *method, const ch
 
 // Returns whether the string is a valid header name. A string with a NUL is invalid.
 bool request_head_is_token(const char *name, size_t length);
+
+// --- expected callbacks
+
+// Returns whether a complete request is an expected callback, and adds it to `arrivals`. When memory runs out, returns false.
+bool expected_callback_accept(listener *l, request *r);
+
+// Methods of a listener; `check` has checked the listener at index 1.
+int expected_callback_add(lua_State *L, listener *l);
+int expected_callback_remove(lua_State *L, listener *l);
+int expected_callback_next(lua_State *L, listener *l);
+
+// Frees everything that belongs to expected callbacks. Idempotent.
+void expected_callback_free(listener *l);
 
 // --- requests in Lua
 

@@ -220,6 +220,12 @@ static enum MHD_Result send_answer(request *r) {
   return result;
 }
 
+static enum MHD_Result send_accepted(listener *l, request *r) {
+  r->state = REQUEST_ANSWERED;
+  connection_enter(l, r->connection, PHASE_ANSWER);
+  return MHD_queue_response(r->connection->mhd, MHD_HTTP_OK, l->accepted);
+}
+
 // libmicrohttpd calls request_intake_proceed after the headers, for each piece of the body, after the body, and after request_wake.
 enum MHD_Result request_intake_proceed(void *of, struct MHD_Connection *mhd, const char *path, const char *method, const char *version,
                                const char *data, size_t *length, void **context) {
@@ -236,5 +242,6 @@ enum MHD_Result request_intake_proceed(void *of, struct MHD_Connection *mhd, con
     *length = 0;
     return result;
   }
-  return r->state == REQUEST_RECEIVING ? enqueue(l, r) : MHD_NO;
+  if (r->state != REQUEST_RECEIVING) return MHD_NO;
+  return expected_callback_accept(l, r) ? send_accepted(l, r) : enqueue(l, r);
 }

@@ -113,8 +113,8 @@ end
 
 local function enqueue(self, entry)
   local queue = self.confirming
-  queue.last = queue.last + 1
-  queue[queue.last] = entry
+  queue[queue.last + 1] = entry -- raises an error if memory runs out
+  queue.last, entry.queued = queue.last + 1, true
   start_worker(self)
 end
 
@@ -125,7 +125,6 @@ function confirm(self, entry)
   if entry.over or entry.foreign or self.closed then return end
   entry.due = true
   if entry.queued then return end
-  entry.queued = true
   local wait = (entry.next_at or 0) - core.now()
   if wait <= 0 then return enqueue(self, entry) end
   entry.fiber = loop.background(function()
@@ -133,6 +132,7 @@ function confirm(self, entry)
     entry.fiber = nil
     enqueue(self, entry)
   end)
+  entry.queued = true
 end
 
 ---Stops all queries, and wakes the fibers that are waiting for a submit's outcome.

@@ -90,6 +90,15 @@ local function check(self, method, path, headers, body)
   return result, id, status, problem
 end
 
+-- Counts and confirms a callback that the listener has already answered, since it was expected.
+local function accept_expected(self, number, final)
+  self.counts.accepted = self.counts.accepted + 1
+  local entry = self.tokens.expected[number]
+  if not entry then return end -- the receiver has dropped the token in the meantime
+  entry.final = entry.final or final
+  confirming.confirm(self, entry)
+end
+
 local function handle(self, method, path, headers, body)
   if self.closed then return 503, TEXT, RESPONSES.unavailable[2] end
   local result, id, status, problem = check(self, method, path, headers, body)
@@ -143,6 +152,7 @@ function Receiver_methods:submit_ended(hash, task, failure)
   if task then
     entry.task_id, task.callback = task.id, true
     self.tokens.tasks[hash] = task
+    self.tokens:expect(entry)
     if entry.kept == task.id then confirming.confirm(self, entry) end
     return
   end
@@ -197,6 +207,10 @@ local function serve(self, given)
   }, function(request)
     return self:handle(request:method(), request:path(), request:headers(), request:body())
   end)
+  if self.server and not self.on_event then -- an event contains the callback's body, which the listener doesn't keep
+    self.tokens.listener = self.server.listener
+    self.server.on_callback = function(number, final) return accept_expected(self, number, final) end
+  end
   return self.server, problem
 end
 

@@ -15,6 +15,7 @@ local SWEEP_LEAST <const> = 1000
 ---@field at number         when the token was added, in monotonic seconds
 ---@field own? boolean      the token belongs to a submit of this receiver's client with a known outcome, so the ledger isn't needed
 ---@field task_id? string
+---@field number? integer   the listener's number for the expected callback
 ---@field ledger? omni.Ledger  the ledger that has the submit's row
 ---@field row? table        the ledger's row, unless `own`
 ---@field unknown? boolean  the submit's outcome is unknown
@@ -33,8 +34,18 @@ local SWEEP_LEAST <const> = 1000
 ---@class omni.Tokens
 ---@field entries table<string, omni.Token>
 ---@field tasks table<string, omni.Task>  tasks by token digest, while the application has a handle
+---@field listener? omni.Listener  responds to expected callbacks; nil: the receiver responds to all callbacks
+---@field expected table<integer, omni.Token>  tokens by the listener's numbers
 local Tokens_methods = {}
 local Tokens_mt = { __name = "omni.tokens", __index = Tokens_methods }
+
+local function drop(self, hash)
+  local entry = self.entries[hash]
+  self.entries[hash] = nil
+  if not entry or not entry.number then return end
+  self.listener:forget(hash)
+  self.expected[entry.number] = nil
+end
 
 -- Marks a token's task as finished. If memory then holds too many tokens of finished tasks, drops the oldest of these tokens.
 local function retire(self, entry)
@@ -42,7 +53,7 @@ local function retire(self, entry)
   entry.over, entry.row, entry.unknown = true, nil, nil
   local slot = self.ended_last % KEPT + 1
   local oldest = self.ended[slot]
-  if oldest then self.entries[oldest] = nil end
+  if oldest then drop(self, oldest) end
   self.ended[slot], self.ended_last = entry.hash, slot
 end
 
@@ -59,7 +70,7 @@ local function sweep(self)
       if task and task:done() or entry.own and entry.task_id and not task and not ledger then
         retire(self, entry)
       elseif entry.task_id and not task or not entry.task_id and now - entry.at > ANSWERED_BY then
-        self.entries[hash] = nil
+        drop(self, hash)
       else
         live = live + 1
       end
@@ -71,7 +82,8 @@ end
 -- Adds an entry for a token. The table constructor lists all of the entry's fields, so that Lua never has to grow the table.
 local function add(self, hash, own)
   local entry = {
-    hash = hash, at = core.now(), own = own, task_id = nil, final = nil, over = nil, due = nil, queued = nil, next_at = nil, tries = nil,
+    hash = hash, at = core.now(), own = own, task_id = nil, number = nil, final = nil, over = nil, due = nil, queued = nil, next_at = nil,
+    tries = nil,
   }
   self.fresh = self.fresh + 1
   if self.fresh > self.next_sweep then sweep(self) end
@@ -151,14 +163,22 @@ Tokens_methods.retire = retire
 
 ---@param hash string
 function Tokens_methods:forget(hash)
-  self.entries[hash] = nil
+  drop(self, hash)
+end
+
+---Makes the listener respond to callbacks with this token that name the token's task, since they need neither the ledger nor a refusal.
+---@param entry omni.Token  a token of this receiver, with a task id
+function Tokens_methods:expect(entry)
+  if not self.listener then return end
+  local number = self.listener:expect(entry.hash, entry.task_id)
+  entry.number, self.expected[number] = number, entry
 end
 
 ---@param client omni.Client
 ---@return omni.Tokens
 local function new(client)
   return setmetatable({
-    client = client, entries = {}, tasks = setmetatable({}, { __mode = "v" }), ended = {}, ended_last = 0,
+    client = client, entries = {}, expected = {}, tasks = setmetatable({}, { __mode = "v" }), ended = {}, ended_last = 0,
     fresh = 0, next_sweep = SWEEP_LEAST,
   }, Tokens_mt)
 end

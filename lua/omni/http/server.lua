@@ -32,6 +32,8 @@ local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}
 ---@field port integer
 ---@field tls boolean           whether the server has a certificate
 ---@field failure? omni.Error  the last error that the handler raised
+---@field package listener omni.Listener
+---@field package on_callback? fun(number: integer, final: boolean)  called for each callback that the listener expected
 local Server_methods = {}
 local Server_mt = { __name = "omni.server", __index = Server_methods }
 
@@ -67,6 +69,7 @@ end
 local function driver_of(server)
   return pollable.driver(server.listener, function(source)
     source:step()
+    for number, final in source.callback, source do server.on_callback(number, final) end
     for request in source.next, source do
       server.fibers[loop.background(handle, server, request)] = true
     end

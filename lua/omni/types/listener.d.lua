@@ -35,6 +35,22 @@ function Listener:step() end
 ---@return omni.Request|nil
 function Listener:next() end
 
+---Registers the token of a task. The listener then responds with 200 to a POST request whose path ends with the token and whose body
+---names the task, and `next` doesn't return this request. Replaces an earlier registration of the token.
+---@param digest string   the SHA-256 of the token (32 hexadecimal digits in lower case), as hexadecimal digits
+---@param task_id string
+---@return integer number  for `callback`
+function Listener:expect(digest, task_id) end
+
+---Ends the registration of a token. Does nothing if the token isn't registered.
+---@param digest string
+function Listener:forget(digest) end
+
+---Returns the oldest callback with a registered token that `callback` hasn't returned yet, or nothing.
+---@return integer|nil number  what `expect` returned; the token may have been forgotten since
+---@return boolean final       the callback's status is "success" or "failed"
+function Listener:callback() end
+
 ---Reads the certificate and the key again, and uses them for new connections. Raises an error if the listener has no certificate.
 ---@return true|nil
 ---@return string|nil message  why the new certificate or key can't be used; the listener keeps the old ones
