@@ -74,12 +74,15 @@ describe("an expected callback", function()
       longer = post("/a" .. TOKEN, good), not_last = post("/" .. TOKEN .. "/x", good), twice = post("/" .. TOKEN .. "//", good),
       query = post("/?" .. TOKEN, good), letters = post("/" .. TOKEN:gsub("f", "g"), good),
       method = post("/" .. TOKEN, good, nil, "PUT"), lower = post("/" .. TOKEN, good, nil, "post"),
-      encoded = post("/" .. TOKEN, good, "content-Encoding: gzip\r\n"), identity = post("/" .. TOKEN, good, "Content-Encoding: identity\r\n"),
+      encoded = post("/" .. TOKEN, good, "content-Encoding: gzip\r\n"),
+      identity = post("/" .. TOKEN, good, "Content-Encoding: identity\r\n"),
       empty = post("/" .. TOKEN, ""), garbage = post("/" .. TOKEN, good .. "x"), nul = post("/" .. TOKEN, good .. "\0"),
-      other = post("/" .. TOKEN, body_of(TASK:gsub("d$", "e"), "success")), prefix = post("/" .. TOKEN, body_of(TASK:sub(1, -2), "success")),
+      other = post("/" .. TOKEN, body_of(TASK:gsub("d$", "e"), "success")),
+      prefix = post("/" .. TOKEN, body_of(TASK:sub(1, -2), "success")),
       no_status = post("/" .. TOKEN, ('{"task_id":"%s"}'):format(TASK)), empty_status = post("/" .. TOKEN, body_of(TASK, "")),
       number_status = post("/" .. TOKEN, ('{"task_id":"%s","status":200}'):format(TASK)),
-      escaped = post("/" .. TOKEN, body_of(TASK:gsub("^d", "\\u0064"), "success")), escaped_status = post("/" .. TOKEN, body_of(TASK, "f\\u0061iled")),
+      escaped = post("/" .. TOKEN, body_of(TASK:gsub("^d", "\\u0064"), "success")),
+      escaped_status = post("/" .. TOKEN, body_of(TASK, "f\\u0061iled")),
       later_id = post("/" .. TOKEN, body_of(TASK, "success", ',"task_id":"x"')), -- the last one counts
       many_values = post("/" .. TOKEN, body_of(TASK, "success", ',"x":[' .. ("1,"):rep(100) .. "1]")),
     } do
