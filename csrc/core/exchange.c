@@ -14,8 +14,8 @@
 enum {
   MAX_EXCERPT = 1024,       // maximum number of bytes that omni keeps from the response to an upload or a post
   MAX_UNSENT = 64 * 1024,   // maximum number of unsent bytes that an upload keeps in the kernel's socket buffer
-  // bytes per read. Uploads are about 10 % faster than with libcurl's default of 64 KiB. With even larger pieces, a slow upload would
-  // report no progress for a long time.
+  // bytes per read. Uploads are about 10% faster than with libcurl's default of 64 KiB. With even larger pieces, a slow upload would report
+  // no progress for a long time.
   UPLOAD_PIECE = 96 * 1024,
 };
 

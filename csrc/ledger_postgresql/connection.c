@@ -257,8 +257,7 @@ static PGresult *session_row(database *d, request *r) {
   return result;
 }
 
-// Opens a new session, or reopens the former session. Also finds out whether the verb that was running when the connection was lost was
-// committed.
+// Opens a new session, or reopens the former session. Also determines the fate of the verb that was running when the connection was lost.
 static bool take_session(database *d, request *r) {
   bool is_new = d->session == 0;
   if (!lock_session(d, r, is_new)) {

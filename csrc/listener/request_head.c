@@ -31,7 +31,7 @@ static bool is_clean(const char *text, bool blanks) {
 // Detects lines that libmicrohttpd has dropped or changed. Versions before 1.0 silently cut a line at a NUL, treat a folded line as part of
 // the previous line, and accept a bare LF at the end of a line. Each part of the head stays at its original place in libmicrohttpd's
 // buffer, with a NUL after it. A gap between two parts of the head therefore shows that libmicrohttpd has dropped something between them.
-// In its strict mode (listener.c), libmicrohttpd 1.0 and later refuses requests with such lines itself.
+// Versions 1.0 and later refuse malformed lines themselves in their strict mode (listener.c).
 
 #if MHD_VERSION < 0x01000000
 enum { LINE_END = 2 }; // bytes of CRLF

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Keeps omni's descriptors off the numbers 0 to 2. A host program may have closed descriptors 0 to 2; a socket or file that then got one of
+// Keeps omni from using the descriptors 0 to 2. A host program may have closed descriptors 0 to 2; a socket or file that then got one of
 // these numbers would become the program's stdin, stdout or stderr.
 #ifndef OMNI_DESCRIPTOR_H
 #define OMNI_DESCRIPTOR_H
