@@ -30,8 +30,8 @@ function board_options.define(parser)
   sandbox_options.define(parser)
 end
 
--- Returns the ledger's path or address. `omni plan` doesn't create a ledger; if there is none, it uses an empty ledger in a temporary
--- folder. The second result is a function that removes the temporary folder.
+-- Returns the ledger's path or address. `omni plan` doesn't create a ledger; if no ledger exists, the command uses an empty ledger in a
+-- temporary folder. The second result is a function that removes the temporary folder.
 local function ledger_path(given, create)
   local core = require "omni.core"
   local path = board_files.ledger(given)
@@ -128,8 +128,8 @@ local function load_board(given, client)
   if code and not (problem and problem.code == "cancelled") then return board, problem end
 end
 
--- Returns an object that shows what a command is waiting for. The command's progress view shows these waits; without a progress view, omni
--- draws them on the terminal or prints them to stderr.
+-- Returns an object that shows what a command is waiting for. The command's progress view shows the reasons for waiting; without a progress
+-- view, omni draws the reasons on the terminal or prints them to stderr.
 local function waits_of(opened)
   return require("omni.cli.view.waits").new {
     now = require("omni.core").now,

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Lets option values begin with a dash. The argparse module treats every word that begins with a dash as an option, even after an option
--- that needs a value. So this module joins such a value to its option before argparse parses the words. If a value can't be joined to its
--- option, this module returns a hint for the user.
+-- that needs a value. This module joins a value that begins with a dash to its option before argparse parses the words. If a value can't be
+-- joined to its option, this module returns a hint for the user.
 
 local dash_values = {}
 

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Lists omni's commands, and creates the argparse parser for them. Also converts a parser to plain data, for completions and the man page.
+-- Lists omni's commands, and creates the argparse parser for them. This module also converts a parser to plain data, for completions and
+-- the man page.
 
 local parser = {}
 

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Contains the code shared by all commands that call the service: options, the client, output as text or JSON, and exit codes.
 --
--- Every command that calls the service shows why it is waiting (view/waits.lua). Otherwise, a command would print nothing for two minutes
--- if the service couldn't be reached.
+-- Every command that calls the service shows why it is waiting (view/waits.lua), since it could otherwise be silent for two minutes if the
+-- service can't be reached.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

@@ -69,7 +69,7 @@ local function expectation(seconds, scale)
   local width, equal = n > 0 and bell_width(logs), 0
   for i, x in ipairs(logs) do
     equal = equal + 1
-    if x ~= logs[i + 1] then -- one bell curve for all equal durations, of which there are many: the service reports whole seconds
+    if x ~= logs[i + 1] then -- one bell curve for all equal durations, which are frequent, since the service reports whole seconds
       add_bell(density, first, x, math.min(1, math.sqrt(width ^ 2 + (rounding / math.exp(x)) ^ 2)), equal * (1 - doubt) / n)
       equal = 0
     end
@@ -80,7 +80,7 @@ end
 -- --- the schedule
 
 -- Returns three lists with a value for each grid point: the age, the probability that a task lasts longer than this age, and the optimal
--- gap between queries for 2 c = 1. Also returns the mean duration.
+-- gap between queries for 2 c = 1. The fourth result is the mean duration.
 local function hazards(density, first)
   local ages, left, gaps, beyond, mean = {}, {}, {}, stuck, 0
   for i = #density, 1, -1 do
@@ -96,7 +96,7 @@ end
 -- one would cause too many queries.
 local function factor_for(density, ages, left, gaps, aimed, few_enough, clip)
   local low, high = -8, 8 -- in ln
-  for _ = 1, 11 do -- to within 1 % of the factor
+  for _ = 1, 11 do -- enough iterations to determine the factor to within 1 %
     local middle = (low + high) / 2
     local factor, delay, queries = math.exp(middle), 0, 0.5
     for i = 1, #ages do

@@ -118,9 +118,10 @@ local function time_until_query(task, age)
   return poll_schedule.next_query(age, client.durations:plan(task), math.random())
 end
 
-local CHECK_CLAIM <const> = 5 -- mean number of seconds, at most, until the next check whether another program still queries a task
+local CHECK_CLAIM <const> = 5 -- maximum mean number of seconds until omni checks again whether another program still queries a task
 
--- Queries a task, unless another program does so. Then schedules the task's next query, or wakes the fibers that await the task.
+-- Queries a task, unless another program does so. After the query, schedules the task's next query, or wakes the fibers that await the
+-- task.
 local function poll(self, task)
   if not is_awaited(task.waiter) then
     task.waiter = nil
@@ -155,7 +156,7 @@ local function poll(self, task)
   end
 end
 
-local SCHEDULE_TRIES <const> = 100 -- attempts to schedule a task again, when memory has run out
+local SCHEDULE_TRIES <const> = 100 -- maximum number of attempts to schedule a task again after memory has run out
 
 -- When closed, records that a fiber that queries tasks has ended, even if the fiber has failed.
 local Work_mt = {
@@ -189,14 +190,14 @@ local function first_wait(task)
   return task.submitted and math.max(0, time_until_query(task, 0) - (core.now() - task.since)) or 0
 end
 
--- Schedules the tasks that fibers have begun to await. Then starts a fiber that runs `work` if a query is due, or waits if no query is due.
+-- Schedules the tasks that fibers have begun to await. If a query is due, starts a fiber that runs `work`; otherwise, waits.
 local function advance(self)
   for i = 1, self.new do
     local task = self.fresh[i]
     if task then schedule(self, task, first_wait(task)) end
     self.fresh[i] = nil
   end
-  if self.new > 0 then self.new, self.fresh = 0, {} end -- a new table, since an emptied one would keep its memory
+  if self.new > 0 then self.new, self.fresh = 0, {} end -- a new table, since an emptied table would keep its memory
   local wait = self.size > 0 and self.times[1] - core.now()
   if not wait then
     loop.park()

@@ -44,8 +44,8 @@ end
 local FINAL <const> = { success = true, failed = true }
 local LASTING <const> = { "credits", "created_at", "completed_at", "duration", "media" }
 
--- Restores a finished task's fields from an earlier response. Takes only two fields from the new response: the media URLs, whose signatures
--- the service renews, and the credits if they are higher.
+-- Restores a finished task's fields from an earlier response. Takes only two values from the new response: the media URLs, whose signatures
+-- the service renews, and the credits, if the new number is higher.
 local function keep_final(task, known)
   local media, credits, no_media = task.media, task.credits, task.status == "success" and task.error or known.error
   for _, name in ipairs(LASTING) do task[name] = known[name] or task[name] end

@@ -50,7 +50,7 @@ local function fault(path, decode)
 end
 
 -- Returns the error for a failed ffmpeg run. If one of the clips from `first` to `last` can't be read, the error is about that clip.
--- Otherwise, the error contains ffmpeg's message.
+-- If all of these clips can be read, the error contains ffmpeg's message.
 local function blame(job, first, last, said, decode)
   if said:find("No space left", 1, true) then return cut_failed(job.output, said, "free disk space and run again; the clips are kept") end
   local lacking, name = said:match "this ffmpeg lacks the filter [%w_]+", job.clips[first].name

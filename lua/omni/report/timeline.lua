@@ -24,7 +24,8 @@ local order = { "sent", "run", "open", "ready" }
 local steps = { 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400 }
 local max_ticks <const>, max_day_ticks <const> = 6, 3 -- max_day_ticks applies to a scale that covers several days, whose labels are longer
 
--- Returns a function that converts a time to a percentage of the width, with space for marks at both ends. Also returns the scale's ticks.
+-- Returns a function that converts a time to a percentage of the width, with space for marks at both ends. The second result contains the
+-- scale's ticks.
 local function scale(session)
   local span = math.max(session.to - session.from, 1)
   local from, to = session.from - 0.02 * span, session.from + 1.04 * span

@@ -7,8 +7,8 @@ local wording = require "omni.report.wording"
 
 local h = html.tag
 
--- Replaces the text of each element that has the attribute data-part, which contains two positions in a text such as "2026-11-23 14:05:00".
--- Omits the date if it is the same as the date in the attribute data-since.
+-- The script replaces the text of each element that has the attribute data-part, which contains two positions in a text such as "2026-11-23
+-- 14:05:00". The script omits the date if it is the same as the date in the attribute data-since.
 local script = [[
 "use strict";
 const offset = (at) => -new Date(at).getTimezoneOffset();

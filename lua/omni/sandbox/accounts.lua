@@ -54,7 +54,7 @@ local function one_of(item, number, usual)
 end
 
 ---Reads the options for accounts. `keys` is a number of keys, or an array. An array's items are limits on tasks in flight, or tables with
----the fields key, in_flight, credits and rate. The other options are the defaults for these items.
+---the fields key, in_flight, credits and rate. The other options specify default values for these fields.
 ---@param options { key?: string, keys?: integer|table, in_flight?: integer, credits?: number, rate?: number }
 ---@return { key?: string, in_flight?: integer, credits: number, rate?: number }[]|nil  key: nil if the sandbox makes the key
 ---@return string|nil message

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Functions for error responses, successful responses, query parameters and dates, shared by all of the sandbox's endpoints.
+-- Contains functions for error responses, successful responses, query parameters and dates, which all of the sandbox's endpoints share.
 
 local response = {}
 

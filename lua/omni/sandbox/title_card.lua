@@ -43,7 +43,7 @@ local function shorten(text, room)
   return text:sub(1, fitting(text, room - 1)) .. "…"
 end
 
--- Breaks a text into lines that are at most `room` wide, measured in font sizes. Also breaks words that are longer than a line.
+-- Breaks a text into lines that are at most `room` wide, measured in font sizes. If a word is longer than a line, breaks the word, too.
 local function wrap(text, room, max_lines)
   local lines, line, length = {}, "", 0
   local function flush()

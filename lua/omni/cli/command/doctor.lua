@@ -12,7 +12,7 @@ function command.define(parser)
   parser:flag("--json", "Print one line of JSON on stdout.")
 end
 
--- The colour for each kind of finding, named after the scene status that has the same colour.
+-- For each kind of finding, the scene status that is shown in the same colour.
 local colours <const> = { ok = "fetched", warning = "refused", problem = "failed" }
 
 -- Returns a function that prints a finding immediately, because the next check may have to wait for the network.

@@ -30,8 +30,8 @@ local function sha256(path)
   return found and found.sha256
 end
 
--- Returns the first path among STEM.mp4, STEM (2).mp4, ... at which there is either no file or a file with this digest. Also returns
--- whether a file exists at this path.
+-- Returns the first path among STEM.mp4, STEM (2).mp4, ... at which there is either no file or a file with this digest. The second result
+-- is whether a file exists at the returned path.
 local function free_path(stem, extension, digest)
   local core = require "omni.core"
   local n, path = 1, stem .. extension
@@ -102,8 +102,8 @@ end
 
 -- --- all files of a task
 
--- Returns a table that maps the number of each of the task's files to the ledger's record of that file. Also returns the id of the task's
--- ledger row.
+-- Returns a table that maps the number of each of the task's files to the ledger's record of that file. The second result is the id of the
+-- task's ledger row.
 local function known_files(client, task)
   local ledger, known = client:existing_ledger(), {}
   local row = ledger and ledger:row("by_task", { service = client.service, task_id = task.id })

@@ -68,7 +68,7 @@ local ways_to_give_a_key <const> = {
   "  a line ak_... in ~/.config/omni/keys (chmod 600), or several keys, one per line",
 }
 
--- Returns lines of text that list the API keys or, if there are none, explain why and what to do.
+-- Returns lines of text that list the API keys, or that explain why there are none and what to do.
 local function describe_keys()
   local keys, text = require "omni.cli.view.keys", require "omni.cli.view.text"
   local found, problem = keys.find()

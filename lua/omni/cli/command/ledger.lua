@@ -17,7 +17,7 @@ end
 
 -- --- status
 
--- Returns how many open ledger handles hold a lock in a ledger's session file, which only the operating system can tell.
+-- Asks the operating system how many open ledger handles hold a lock in a ledger's session file, and returns that number.
 local function sessions_of_file(path)
   local core = require "omni.core"
   local info = core.stat(path .. "-alive")

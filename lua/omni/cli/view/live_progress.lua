@@ -155,8 +155,8 @@ local function draw_all(self)
   if self.cut then lines[#lines + 1] = cut_line(self, width) end
   for _, wait in ipairs(waits) do lines[#lines + 1] = self.paint("waits", text.cut("  " .. wait, width)) end
   table.move(totals, 1, #totals, #lines + 1, lines)
-  -- A drawing taller than the terminal would leave a copy in the scrollback each time. Therefore, only the last lines, which matter most,
-  -- are drawn.
+  -- Draws only the last lines, which matter most, since a drawing that is taller than the terminal would leave a copy in the scrollback at
+  -- each redraw.
   local extra = #lines - math.max(1, (self.rows() or 24) - 1)
   if extra > 0 then lines = table.move(lines, extra + 1, #lines, 1, {}) end
   draw(self, lines, columns)

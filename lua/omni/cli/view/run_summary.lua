@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Formats a run's summary: each scene's cost and file, or what to do about a scene that has no file; then the film, the report, and the
--- board's cost. Also creates the `done` event.
+-- board's cost. This module also creates the `done` event.
 
 local hint = require "omni.cli.view.hint"
 local next_command = require "omni.storyboard.next_command"

@@ -103,8 +103,8 @@ local function ask(self, verb, params)
   return rows
 end
 
--- The ledger verbs that a plan needs for each scene, with each verb's parameters. The first parameter differs between scenes; the others
--- don't.
+-- The ledger verbs that a plan needs for each scene, with each verb's parameters. A verb's first parameter differs between scenes; its
+-- other parameters don't.
 local scene_verbs <const> = {
   latest_take = { "base", "service" }, by_identity = { "identity", "service" }, files = { "submit" },
   last_of_scene = { "scene", "board", "service" },
@@ -146,7 +146,7 @@ function Planner_methods:reason(planned, old)
   return said ~= "" and said or "changed"
 end
 
--- Returns those of the possible paths of an earlier task's file at which a file exists.
+-- Looks for an earlier task's file at its two possible paths, and returns the paths at which a file exists.
 function Planner_methods:places_of(file)
   local places = {}
   for _, path in ipairs { file.path, self.media .. "/" .. paths.name(file.path) } do
@@ -219,8 +219,8 @@ function Planner_methods:look_up(planned)
   return row
 end
 
--- Reads from the ledger, in a few queries, what `decide` needs to know about all scenes that have an identity. This includes the rows of
--- their submits, the successful submits' files with their digests, and the last submits of the scenes without a row.
+-- Reads from the ledger, in a few queries, what `decide` needs to know about all scenes that have an identity. `decide` needs the rows of
+-- the scenes' submits, the successful submits' files with their digests, and the last submits of the scenes without a row.
 function Planner_methods:prepare_decisions(identities)
   local all, missing, succeeded, clips = {}, {}, {}, {}
   for _, found in ipairs(identities) do all[#all + 1] = found.identity end
@@ -280,7 +280,7 @@ local function is_stuck(self, planned)
     or planned.action == "unknown" and not self:may_settle(planned)
 end
 
--- Looks for an identical scene earlier on the board. If there is one, both scenes share one clip.
+-- Looks for an identical scene earlier on the board, whose clip this scene can share.
 local function find_duplicate(self, plan, planned)
   local original = plan.by_identity[planned.identity]
   plan.by_identity[planned.identity] = original or planned

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Compares a clip's length, aspect ratio and resolution with those that its scene requested. Even if they differ, omni keeps the clip,
--- since the clip has been paid for, and a person decides what to do.
+-- Compares a clip's length, aspect ratio and resolution with those that its scene requested. If a clip differs from the request, omni keeps
+-- the clip, since it has been paid for; a person decides what to do.
 
 local shape = require "omni.film.common_format"
 local short_sides = require("omni.storyboard.plan.expected_clip").short_sides

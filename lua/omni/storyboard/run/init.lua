@@ -164,7 +164,7 @@ local function complete(run, summary)
   summary.interrupted = true
 end
 
--- Waits until the scenes' files are in the store. `interrupt` cancels the fibers that put them there.
+-- Waits until the scenes' files are in the store. `interrupt` cancels the fibers that put the files into the store.
 local function finish_storing(run)
   for _, fiber in ipairs(run.storing) do
     local fine, problem = pcall(fiber.join, fiber)

@@ -58,8 +58,7 @@ local function open(path, on_event)
   if not file then return refuse(why) end
   file:close()
   core.remove(probe)
-  -- Creates the object before taking the lock. Otherwise, if memory ran out in between, the lock would be held until the next garbage
-  -- collection.
+  -- Creates the object before taking the lock, so that `close` can release the lock immediately if memory runs out.
   local self = setmetatable({ path = paths.absolute(path), media = paths.absolute(media), lock = false }, Directory_mt)
   fine, why = pcall(take_lock, self, path, on_event)
   if not fine then

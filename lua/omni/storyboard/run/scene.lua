@@ -34,7 +34,7 @@ local function is_stopped(run)
   return run.stopped
 end
 
--- Stores the paths of a scene's files, puts the files into the store, and draws the picture of the scene's clip.
+-- Stores the paths of a scene's files, puts the files into the store, and draws the clip's picture for the report.
 local function add_files(run, record, brought)
   record.file, record.files = brought[1], brought
   if run.client.store then table.insert(run.storing, loop.spawn(files.put_into_store, run, brought)) end
