@@ -53,7 +53,8 @@ local function read(path, most)
 end
 
 ---Returns a function that embeds pictures until their total size reaches a limit. For a picture's path, the returned function returns a
----data: URL. This function returns nil if the picture doesn't exist, has more than `most` bytes (512 KiB by default), or would exceed the limit.
+---data: URL. This function returns nil if the picture doesn't exist, has more than `most` bytes (512 KiB by default), or would exceed the
+---limit.
 ---@param limit? integer  total bytes (32 MiB)
 ---@return fun(path: string|nil, most?: integer): string|nil
 local function embedder(limit)
