@@ -121,7 +121,11 @@ local function put_function(name, block)
   for i, result in ipairs(results) do
     facts[i] = ("* **%s** %s"):format(#results == 1 and "Returns" or "Result " .. i .. ":", result)
   end
-  if failure then facts[#facts + 1] = "* **Error**" .. (failure.text ~= "" and ": " .. failure.text or "") end
+  if failure then
+    local label, text = failure.text:match "^(codes?):? (.*)"
+    label = label and "Error " .. label or "Error"
+    facts[#facts + 1] = ("* **%s**%s"):format(label, failure.text ~= "" and ": " .. (text or failure.text) or "")
+  end
   if #facts > 0 then put("%s", table.concat(facts, "\n")) end
   put_example(name)
 end

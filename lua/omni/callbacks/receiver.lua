@@ -114,11 +114,11 @@ end
 ---Handles a callback request that an application's own web server has received. The last segment of the request's path is the token.
 ---`handle` may wait for the disk, so call it in a fiber (omni.spawn). Outside of a fiber, `handle` runs the event loop while it waits.
 ---@param method string
----@param path string                  as requested; a query string is ignored
----@param headers table<string, string>|nil  only Content-Encoding matters: a compressed body gets 415
+---@param path string                  the request's path; `handle` ignores its query string
+---@param headers table<string, string>|nil  `handle` checks only Content-Encoding, and returns status 415 for a compressed body
 ---@param body string|nil
 ---@return integer status
----@return table<string, string> headers  don't change this table
+---@return table<string, string> headers  the response headers; don't change this table
 ---@return string body
 function Receiver_methods:handle(method, path, headers, body)
   if type(method) ~= "string" or type(path) ~= "string" or headers ~= nil and type(headers) ~= "table"

@@ -78,15 +78,16 @@ local function check_ledger(self, what)
 end
 
 ---Submits a task. A submit costs credits. omni first uploads the files in the input (`omni.file(path)`), and sends the submit at most once.
----omni retries for `retry_for` seconds if the submit was certainly not sent, and for `pause_for` seconds if the service temporarily refuses
----the submit (429, 455). The client's ledger records the submit before its first byte is sent, and the task id before `submit` returns. If
----omni can't write to the ledger, it sends nothing. If the client has several keys, `submit` uses a key with a free slot, or waits until a
----key has one. If the ledger already contains a submit with the same `idempotency_key`, omni sends nothing: `submit` returns that submit's
----task, or the error "submit_unknown".
+---omni retries a submit for `retry_for` seconds if the submit was certainly not sent, and for `pause_for` seconds if the service
+---temporarily refuses the submit (429, 455). The client's ledger records the submit before its first byte is sent, and the task id before
+---`submit` returns. If omni can't write to the ledger, it sends nothing. If the client has several keys, `submit` uses a key with a free
+---slot, or waits until a key has a free slot. If the ledger already contains a submit with the same `idempotency_key`, omni sends nothing:
+---`submit` returns that submit's task, or the error "submit_unknown".
 ---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution).
 ---@param opts? omni.SubmitOptions
 ---@return omni.Task|nil
----@return omni.Error|nil  code "submit_unknown": the service may have accepted and charged the submit; `sent`: "no", "maybe" or "answered"
+---@return omni.Error|nil  code "submit_unknown": the service may have accepted and charged the submit. `sent` is "no", "maybe" or
+---  "answered"
 function Client_methods:submit(input, opts)
   options.argument(input, "table", "client:submit")
   opts = options.check(opts, submit_options, "client:submit")
@@ -157,11 +158,12 @@ end
 
 local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = true }
 
----Calls any other endpoint of the API. After a temporary failure, omni retries GET requests, but never requests with other methods.
+---Calls an API endpoint for which the client has no method. After a temporary failure, omni retries GET requests, but never requests with
+---other methods.
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string       the percent-encoded path with its query string, such as "/api/v1/client/account/balance"
 ---@param body? table       the request body, which omni sends as JSON
----@return any data         the response's `data` (json null: omni.null)
+---@return any data         the response's `data`, in which JSON's null is `omni.null`
 ---@return omni.Error|nil
 function Client_methods:call(method, path, body)
   if not methods[method] then error("client:call: the method must be GET, POST, PUT, DELETE or PATCH", 2) end
@@ -180,15 +182,15 @@ function Client_methods:call(method, path, body)
 end
 
 ---Returns the credit balance of each key's account.
----@return omni.Balance[]|nil  in the order in which the keys were given
+---@return omni.Balance[]|nil  a balance for each key, in the order in which the client got the keys
 ---@return omni.Error|nil      code "closed"
 function Client_methods:balances()
   if self.closed then return nil, closed_error "client:balances" end
   return timeout.call(nil, "client:balances", balances.each, self)
 end
 
----Returns the total balance of the keys' accounts. Leaves out keys whose balance can't be queried, and fails only if no balance can be
----queried.
+---Returns the total balance of the keys' accounts. `balance` leaves out keys whose balance can't be queried, and fails only if no balance
+---can be queried.
 ---@param opts? omni.CallOptions
 ---@return number|nil
 ---@return omni.Error|nil
@@ -202,7 +204,7 @@ function Client_methods:balance(opts)
   return err.from("client:balance", nil, problem)
 end
 
----Returns what a submit would cost. Costs nothing and uploads nothing.
+---Returns the price of a submit. `estimate` costs nothing and uploads nothing.
 ---@param input table  the same input as for `submit`; it may also contain placeholders for a scene's clip or frame
 ---@param opts? omni.EstimateOptions
 ---@return omni.Estimate|nil
@@ -218,7 +220,7 @@ end
 
 ---Lists the service's models.
 ---@param opts? omni.ModelsOptions  return only models with these properties
----@return table[]|nil models  a table for each model, with the service's own fields: { model, modality?, operations, ... }
+---@return table[]|nil models  a table for each model, with the fields that the service returns: { model, modality?, operations, ... }
 ---@return omni.Error|nil
 function Client_methods:models(opts)
   opts = options.check(opts, { modality = "string", operation = "string" }, "client:models")
@@ -228,8 +230,8 @@ end
 
 ---Describes a model and the input that it accepts.
 ---@param name string  "google/gemini-omni"
----@return table|nil model  { model, modality?, operations, input_schema?, required_input_fields?, ... }, with the service's own fields
----@return omni.Error|nil   code "not_found": the message suggests the nearest name
+---@return table|nil model  the service's fields: { model, modality?, operations, input_schema?, required_input_fields?, ... }
+---@return omni.Error|nil   code "not_found": the message suggests the most similar model name
 function Client_methods:model(name)
   options.argument(name, "string", "client:model")
   if self.closed then return nil, closed_error "client:model" end
@@ -239,15 +241,15 @@ end
 ---Iterates over a platform's effect templates, and requests each page from the service only when the iteration reaches it: `for template in
 ---client:templates { platform = "kling" } do … end`.
 ---@param opts omni.TemplatesOptions
----@return fun(): table|nil  an iterator; like io.lines, it raises an error (an omni.Error) if a request fails
+---@return fun(): table|nil  an iterator that, like `io.lines`, raises an error (an omni.Error) if a request fails
 function Client_methods:templates(opts)
   return effect_templates.each(self, opts)
 end
 
 local upload_options = { on_progress = "function", content_type = "string", again = "boolean", timeout = "timeout" }
 
----Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. Uploads cost nothing. omni
----uploads the same content only once: for seven days, further calls return the first upload's URL.
+---Uploads a file so that the service can fetch it. Put the returned `url` into `img_urls` or `video_list`. Uploads cost nothing. For seven
+---days, omni doesn't upload the same content again, so further calls return the first upload's URL.
 ---@param path string  an image (PNG, JPEG, WebP, GIF), a video (MP4, MOV, WebM, Matroska, OGG) or an audio file (MP3, WAV, OGG, M4A)
 ---@param opts? omni.UploadOptions
 ---@return omni.Upload|nil
@@ -277,10 +279,10 @@ function Client_methods:find(wanted)
   return timeout.call(nil, "client:find", ledger_search.find, self, wanted)
 end
 
---- Iterates over the submits in the client's ledger that haven't ended: those with a task in flight or an unknown outcome. The iteration
---- includes the submits of all programs that use this ledger and service, except for storyboard submits. An application that wants to see
---- only its own submits should use its own ledger. Call `unfinished` after a restart. Sends nothing.
----@return fun(): omni.LedgerEntry|nil  an iterator; like io.lines, it raises an error (an omni.Error) if the ledger can't be read
+---Iterates over the submits in the client's ledger that haven't ended, because the task is in flight or the outcome is unknown. The
+---iteration covers the submits of all programs that use this ledger and service, except for storyboard submits. An application that wants
+---to see only its own submits should use its own ledger. Call `unfinished` after a restart. Sends nothing.
+---@return fun(): omni.LedgerEntry|nil  an iterator that, like `io.lines`, raises an error (an omni.Error) if the ledger can't be read
 function Client_methods:unfinished()
   if self.closed then error(closed_error "client:unfinished", 2) end
   check_ledger(self, "client:unfinished")
@@ -288,7 +290,7 @@ function Client_methods:unfinished()
 end
 
 ---For a client without a ledger, returns the submits that were abandoned, or whose responses were lost. A submit with a `task_id` was
----accepted; the outcome of a submit without a `task_id` is unknown. A client with a ledger records such submits in the ledger instead.
+---accepted; the outcome of a submit without a `task_id` is unknown. A client that has a ledger records these submits in the ledger instead.
 ---@return omni.UnknownSubmit[]
 function Client_methods:unknown_submits()
   return table.move(self.unknown, 1, #self.unknown, 1, {})
@@ -430,8 +432,8 @@ function Client_methods:keys()
   return found
 end
 
----Closes the connections and the ledger, and wipes the keys from memory. Aborts requests in progress; tasks continue at the service. After
----`close`, every call that needs the service or the ledger returns an error with the code "closed".
+---Closes the connections and the ledger, and wipes the keys from memory. `close` aborts requests in progress; tasks continue at the
+---service. After `close`, every call that needs the service or the ledger returns an error with the code "closed".
 function Client_methods:close()
   if self.closed then return end
   if self.receiver then self.receiver:close() end

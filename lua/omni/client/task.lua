@@ -58,9 +58,9 @@ function Task_mt:__tostring()
   return ("task %s (%s)"):format(self.id, self.status or "not queried yet")
 end
 
----Returns whether the task is over: its status is "failed", or it is "success" and the media URLs are known. If the service reports success
----before it lists the media, the task is over when their URLs are known, or when the client's `media_wait` seconds have passed (error
----"broken_result").
+---Returns whether the task has ended: its status is "failed", or its status is "success" and the media URLs are available. If the service
+---reports success before the media URLs are available, the task ends when the URLs become available, or after the client's `media_wait`
+---seconds (with the error "broken_result").
 ---@return boolean
 function Task_methods:done()
   return self.status == "failed" or self.status == "success" and (self.media ~= nil or self.error ~= nil)
@@ -148,8 +148,9 @@ end
 ---Waits until the task has finished. Outside of a fiber, `await` runs the event loop while it waits. A network failure doesn't end the
 ---wait. A timeout ends only the wait: the task continues at the service.
 ---@param opts? omni.AwaitOptions
----@return omni.Task|nil self  its status is "success" or "failed"; check `error`
----@return omni.Error|nil      with `task_id`; codes: timeout (`task_status`: the last known status), unauthorized, not_found, ...
+---@return omni.Task|nil self  the same task, whose status is "success" or "failed"; check its `error`
+---@return omni.Error|nil      codes: timeout (`task_status` is the last known status), unauthorized, not_found, ...; `task_id` identifies
+---  the task
 function Task_methods:await(opts)
   if opts then options.check(opts, await_options, "task:await") end
   if not loop.in_fiber "task:await" then return loop.drive(self.await, self, opts) end
@@ -184,10 +185,10 @@ function Task_methods:await(opts)
   end
 end
 
----Waits until the task is over, like `await`, and returns the error of a failed generation like any other error.
+---Waits until the task has ended, as `await` does. If the generation failed, `result` returns nil and an error, as for any other failure.
 ---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  the successful task, with its media
----@return omni.Error|nil      codes: the same as for `task:await`; also generation_failed, moderation_refused, broken_result
+---@return omni.Error|nil      codes: those of `task:await`, and generation_failed, moderation_refused and broken_result
 function Task_methods:result(opts)
   if opts then options.check(opts, await_options, "task:result") end
   local over, problem = self:await(opts)
@@ -270,8 +271,9 @@ local function save(self, path, opts)
   return nil, problem
 end
 
----Downloads a file of the task's result. The file gets its name only once it is complete and on disk, and only if its first bytes look like
----a picture, a video or an audio file. For an HTML page, XML, JSON, plain text, an archive or an empty file, `save` returns an error.
+---Downloads a file of the task's result. The file gets its final name only once it is complete and on disk, and only if its first bytes are
+---those of a picture, a video or an audio file. For an HTML page, XML, JSON, plain text, an archive or an empty file, `save` returns an
+---error.
 ---@param path string
 ---@param opts? omni.SaveOptions
 ---@return string|nil path

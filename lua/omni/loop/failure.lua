@@ -48,7 +48,7 @@ end
 ---at the end of the turn in which the fiber failed. The function can't wait, but it can call `omni.spawn`. If no function is set, omni
 ---prints the error and its traceback to stderr. If the function itself raises an error, omni prints both errors. Errors that `join`,
 ---`omni.scope` or `omni.run` raise don't go to the function.
----@param fn? fun(problem: omni.Error)  gets the error: `cause` is the raised value, `traceback` shows where; nil: print errors
+---@param fn? fun(problem: omni.Error)  called with each error, whose `cause` is the raised value; nil to print errors to stderr
 ---@return (fun(problem: omni.Error))|nil before  the function that was set before
 local function set_on_error(fn)
   if fn ~= nil and type(fn) ~= "function" then error("omni.on_error: expected a function or nil, got " .. type(fn), 2) end

@@ -11,7 +11,7 @@ local scopes = require "omni.loop.scope"
 local in_fiber, now, park = scheduler.in_fiber, core.now, scheduler.park
 
 ---Waits for the given number of seconds while other fibers run.
----@param seconds number  0 or more
+---@param seconds number  how long to wait, 0 or more
 local function sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
     error("omni.sleep: expected a number of seconds, 0 or more", 2)

@@ -55,10 +55,11 @@ end
 ---A list of submits needs no `limit`, because a key's `in_flight` option already limits the number of tasks in flight ([keys.md](keys.md)).
 ---@param list any[]
 ---@param opts? omni.MapOptions
----@param fn fun(value: any, index: integer): any, any
----@return table|nil results  the first result of each call, in the order of the list, with `n`; nil after a failure with `fail_fast`
----@return any errors         nil if no call failed; otherwise a table from index to error, or, with `fail_fast`, the first error
----@return integer|nil index  with `fail_fast`: the index of the value whose call failed
+---@param fn fun(value: any, index: integer): any, any  returns a result, or nil and an error
+---@return table|nil results  the first result of each call, in the order of the list, and the number of calls in `n`; nil after a failure
+---  with `fail_fast`
+---@return any errors         nil if no call failed; otherwise a table that maps indexes to errors or, with `fail_fast`, the first error
+---@return integer|nil index  with `fail_fast`, the index of the value whose call failed
 local function map(list, opts, fn)
   if type(list) ~= "table" then error("omni.map: expected a list, got " .. type(list), 2) end
   opts = options.check(opts, { limit = "count", fail_fast = "boolean" }, "omni.map")

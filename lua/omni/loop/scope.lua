@@ -83,7 +83,7 @@ end
 ---event loop while it waits. If `fn` raises an error, cancels the other fibers and raises that error. If another fiber fails while nobody
 ---is waiting to join it, its error goes to `omni.on_error`, and the other fibers continue.
 ---@param fn function
----@return any ...  what fn returned
+---@return any ...  the results of `fn`
 local function run(fn, ...)
   check_function(fn, "omni.run")
   return enter("omni.run", false, fn, ...)
@@ -92,7 +92,7 @@ end
 ---Works like `omni.run`, but if any fiber fails while nobody is waiting to join it, `omni.scope` cancels all other fibers in the scope and
 ---raises that fiber's error. Either all fibers in the scope succeed, or none of them continues.
 ---@param fn function
----@return any ...  what fn returned
+---@return any ...  the results of `fn`
 local function scope(fn, ...)
   check_function(fn, "omni.scope")
   return enter("omni.scope", true, fn, ...)
@@ -101,7 +101,7 @@ end
 ---Runs `fn(...)`. Inside a fiber, calls `fn` directly; outside of a fiber, runs the event loop until `fn` has returned. Raises any error
 ---that `fn` raises.
 ---@param fn function
----@return any ...  what fn returned
+---@return any ...  the results of `fn`
 local function drive(fn, ...)
   if in_fiber() then return fn(...) end
   local fiber <close> = start(outermost, fn, ...)

@@ -143,8 +143,8 @@ end
 ---Checks an input against omni's own rules for its model.
 ---@param model? string  the model's name (default: "google/gemini-omni")
 ---@param input any      a table of fields, with the names that the service uses
----@param with_placeholders? boolean  whether placeholders may replace URLs; if so, the copy isn't ready to send
----@return table|nil     a copy, ready to send; for a model without rules, the input itself
+---@param with_placeholders? boolean  whether placeholders may replace URLs; if so, the returned copy isn't ready to send
+---@return table|nil     a copy of the input that is ready to send; for a model without rules, the input itself
 ---@return omni.Error|nil  code "invalid_input", with `field`
 local function check(model, input, with_placeholders)
   if model ~= nil then options.argument(model, "string", "omni.check_input") end

@@ -35,7 +35,7 @@ local Sandbox_methods = {}
 local Sandbox_mt = { __name = "omni.sandbox", __index = Sandbox_methods }
 
 ---Returns the accepted tasks and the charges as a table with the fields of `GET /sandbox/ledger`, but with nil instead of null.
----@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
+---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }  all accepted submits and their charges
 function Sandbox_methods:ledger()
   return self.service:ledger()
 end
@@ -52,14 +52,14 @@ local function account_of(self, key, what)
 end
 
 ---Revokes an API key: from now on, the sandbox rejects every request that uses this key, with HTTP status 401.
----@param key string  one of `keys`
+---@param key string  one of the sandbox's API keys
 function Sandbox_methods:revoke(key)
   account_of(self, key, "revoke").revoked = true
 end
 
----Sets an account's balance.
----@param key string  one of `keys`
----@param credits number  0 or more
+---Sets the balance of a key's account.
+---@param key string  one of the sandbox's API keys
+---@param credits number  the new balance, 0 or more
 function Sandbox_methods:set_credits(key, credits)
   local account = account_of(self, key, "set_credits")
   local fits = type(credits) == "number" and credits >= 0 and credits < math.huge
@@ -70,7 +70,7 @@ end
 ---Moves the sandbox's clock ahead, and waits until all events up to the new time have happened in chronological order: tasks have ended,
 ---late responses have been sent, callbacks have been sent and have received a response, and URLs have expired. `POST
 ---/sandbox/advance?seconds=` does the same.
----@param seconds number  0 or more
+---@param seconds number  how far to move the clock, 0 or more
 function Sandbox_methods:advance(seconds)
   local fits = type(seconds) == "number" and seconds >= 0 and seconds < math.huge
   if not fits then error("sandbox:advance: seconds must be 0 or more", 2) end

@@ -43,20 +43,20 @@
 ---@return omni.Storyboard
 function storyboard(fields) end
 
----Returns a scene. Write `scene "dawn" { prompt = "..." }`.
----@param name string  1 to 100 characters, unique in its board
+---Returns a scene. For example, write `scene "dawn" { prompt = "..." }`.
+---@param name string  the scene's name: 1 to 100 characters, unique on the board
 ---@return fun(fields: omni.SceneFields): omni.Scene
 function scene(name) end
 
----Returns one scene for each section of a long film. Call the result with the fields that the scenes share; one of these fields can be
----`name`.
----@param source omni.Placeholder  made by `file`
+---Returns one scene for each section of a long film. Call the returned value with a table of the fields that the scenes share; one of these
+---fields can be `name`.
+---@param source omni.Placeholder  the film, as a placeholder from `file`
 ---@param seconds number     the length of a section, 1 or more
 ---@return omni.Windows
 function windows(source, seconds) end
 
----Returns a placeholder for a local file. A run uploads the file when it submits a scene that needs the file.
----@param path string  relative to the board's folder; in a program, to the working directory
+---Returns a placeholder for a local file. A run uploads the file when the run submits a scene that needs the file.
+---@param path string  a path relative to the board's folder or, in a program, to the working directory
 ---@return omni.Placeholder
 function file(path) end
 

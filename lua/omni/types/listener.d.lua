@@ -77,7 +77,7 @@ local Request = {}
 ---@return string
 function Request:method() end
 
----Returns the path without the query, as the client sent it (percent-encoded).
+---Returns the request's path without the query, as the client sent it (percent-encoded).
 ---@return string
 function Request:path() end
 
@@ -89,8 +89,8 @@ function Request:query() end
 ---@return table<string, string>
 function Request:headers() end
 
----Returns the body. If the body is in a file, reads the file, and raises an error if the file can't be read.
----@return string body  any bytes; "" if the request has no body
+---Returns the body. If the body is in a file, `body` reads the file, and raises an error if the file can't be read.
+---@return string body  the bytes of the body, or "" if the request has no body
 function Request:body() end
 
 ---Returns the size of the body, in bytes.
@@ -112,13 +112,13 @@ function Request:address() end
 ---@param headers? table<string, string|number>
 ---@param body? omni.RequestBody
 ---@param fault? omni.RequestFault
----@return boolean|nil accepted  false: the request has already been answered, or the client is gone; nil: the file can't be sent
+---@return boolean|nil accepted  false if the request already has a response or the client has disconnected; nil if the file can't be sent
 ---@return string|nil message    why the file can't be sent
 function Request:answer(status, headers, body, fault) end
 
 ---Closes the connection without sending a response.
----@param fault? { reset?: boolean }
----@return boolean dropped  false: the request has already been answered or dropped
+---@param fault? { reset?: boolean }  whether to reset the connection instead of closing it
+---@return boolean dropped  false if the request already has a response or was already dropped
 function Request:drop(fault) end
 
 local listener = {}

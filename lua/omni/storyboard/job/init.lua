@@ -92,7 +92,7 @@ end
 ---@param ledger omni.Ledger
 ---@param name string
 ---@return true|nil
----@return omni.Error|nil  codes: not_found, ledger_failed; invalid_input: the job is over already
+---@return omni.Error|nil  codes: not_found, ledger_failed, invalid_input (the job has already ended)
 local function cancel(ledger, name)
   local id = number_of(name)
   if not id then return not_found(name) end
@@ -169,7 +169,7 @@ end
 
 ---Turns a board into a job: puts the board's files into the client's store, and adds a row to the client's ledger. A worker (`omni.work`,
 ---or the command `omni work`) on any machine can then run the board. Plans the board first, and fails if the plan costs more than the
----budget. The board may use only files in its own folder. Submits nothing to the service.
+---budget. The board can use only files in its own folder. `submit_storyboard` submits nothing to the service.
 ---@param path string  the path of the board's file
 ---@param given omni.SubmitStoryboardOptions
 ---@return omni.Job|nil
@@ -214,10 +214,10 @@ end
 
 ---Cancels a job. The job's worker stops within seconds, and submits nothing more. Tasks in flight continue at the service and are charged;
 ---a later job with the same scenes uses these tasks.
----@param name string  such as "job:17"
+---@param name string  the name of the job, such as "job:17"
 ---@param given omni.JobOptions
 ---@return true|nil
----@return omni.Error|nil  codes: not_found, ledger_failed; invalid_input: the job is over already
+---@return omni.Error|nil  codes: not_found, ledger_failed, invalid_input (the job has already ended)
 local function cancel_job(name, given)
   options.argument(name, "string", "omni.cancel_job")
   given = checked(given, { client = "client" }, "omni.cancel_job")
@@ -264,7 +264,7 @@ local function fetch(name, given)
 end
 
 ---Waits until a job has ended, and gets its files from the store: the film, the report, and all clips. A failed job can have files, too.
----@param name string  such as "job:17"
+---@param name string  the name of the job, such as "job:17"
 ---@param given omni.FetchJobOptions
 ---@return omni.Job|nil  check its `state`
 ---@return omni.Error|nil  codes: not_found, timeout, store_failed, ledger_failed, io

@@ -244,7 +244,7 @@ local known <const> = {
 ---job to the queue and pauses for a minute.
 ---@param given omni.WorkOptions
 ---@return true|nil
----@return omni.Error|nil  the worker can't start, or, with `once`, why it put its job back
+---@return omni.Error|nil  why the worker can't start or, with `once`, why the worker returned its job to the queue
 local function run(given)
   given = options.check(given, known, "omni.work")
   for _, name in ipairs { "client", "directory" } do

@@ -421,7 +421,7 @@ local function plan_board(board, given)
 end
 
 ---Plans a run based on the ledger and the files, and requests prices from the service. Submits nothing. You can pass the plan to
----`omni.run_storyboard`, which carries out exactly this plan.
+---`omni.run_storyboard`, which then executes exactly this plan.
 ---@param board omni.Storyboard|string  a board, or the path of its file, which omni loads as `omni.load_storyboard` does
 ---@param given omni.PlanOptions
 ---@return omni.Plan|nil plan

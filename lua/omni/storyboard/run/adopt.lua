@@ -57,12 +57,12 @@ local known_options = { client = "any", directory = "path", scene = "string", ta
 
 ---Assigns a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must
 ---exist, its model and its input must match the submit, and no other ledger row may contain the task. If the ledger has no row for the
----scene, because the row was lost, the scene gets a new row. Without the lost row, omni can't compare the URLs of uploaded files. Changes
----nothing if the scene already has that task. Submits nothing.
+---scene, because the row was lost, the scene gets a new row. Without the lost row, omni can't compare the URLs of uploaded files. If the
+---scene already has that task, `adopt_task` changes nothing. Submits nothing.
 ---@param board omni.Storyboard|string  a board, or the path of its file
 ---@param given omni.AdoptOptions
 ---@return boolean|nil done   true
----@return omni.Error|nil err codes: task_mismatch, not_found, invalid_input (unknown scene, or one with another task), ledger_failed, ...
+---@return omni.Error|nil err codes: task_mismatch, not_found, invalid_input (the scene is unknown, or has another task), ledger_failed, ...
 local function adopt_task(board, given)
   given = arguments.check(board, given, known_options, "omni.adopt_task", { "scene", "task_id" })
   loop.in_fiber "omni.adopt_task"

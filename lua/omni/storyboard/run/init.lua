@@ -322,8 +322,8 @@ local function run_in_fiber(board, given)
   return run:join()
 end
 
----Makes a board's film: plans a run, and carries out the plan. Spends credits only with consent, which is a `plan` whose prices are known,
----a `budget` (or the board's own budget), `yes`, or an `on_plan` that returns true. With a `plan`, the run carries out exactly that plan.
+---Creates a board's film: plans a run, and executes the plan. Spends credits only with consent, which is a `plan` whose prices are known, a
+---`budget` (or the board's own budget), `yes`, or an `on_plan` that returns true. If you pass a `plan`, the run executes exactly that plan.
 ---If the board's file, another file, the ledger or a price has changed since the plan was made, the run submits nothing and returns the
 ---error `plan_changed`, whose `changes` field lists the changes. A failed scene stops only the scenes that build on it, unless `fail_fast`
 ---is set.
