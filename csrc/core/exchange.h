@@ -28,7 +28,7 @@ typedef struct exchange exchange;
 typedef struct {
   bool keyed;  // true: exchanges of this kind send the API key, and go only to the service; false: they may go to any server
   bool costs;  // the exchange may cost credits, so if it fails, the failure reports whether the request was sent
-  bool timed;  // `timeout` limits the whole exchange; for other exchanges, lua/omni/client/media_request.lua detects stalled transfers
+  bool timed;  // `timeout` limits the whole exchange; for other exchanges, lua/omni/client/media_transfer.lua detects stalled transfers
   bool varies; // libcurl's options must be set again for each exchange
   bool repeatable; // whether a request with a body may be sent twice, in case an idle connection breaks when libcurl uses it again
   size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body

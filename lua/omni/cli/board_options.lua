@@ -2,7 +2,7 @@
 -- Contains the code that `omni plan` and `omni run` share: it defines their options, and opens the board, the client, the sandbox and the
 -- output folder.
 
-local board_files = require "omni.cli.board_files"
+local output_and_ledger = require "omni.cli.output_and_ledger"
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 local sandbox_options = require "omni.cli.sandbox_options"
@@ -34,7 +34,7 @@ end
 -- temporary folder. The second result is a function that removes the temporary folder.
 local function ledger_path(given, create)
   local core = require "omni.core"
-  local path = board_files.ledger(given)
+  local path = output_and_ledger.ledger(given)
   if create or not path or require("omni.ledger").exists(path) then return path end
   local folder, why = core.make_temporary_directory("omni-plan-")
   if not folder then
@@ -177,7 +177,7 @@ end
 function board_options.open(given, create_ledger)
   local misuse = sandbox_options.misuse(given)
   if misuse then return nil, message.exit(2, misuse) end
-  local opened = setmetatable({ given = given, warnings = {}, directory = board_files.folder(given) }, Opened_mt)
+  local opened = setmetatable({ given = given, warnings = {}, directory = output_and_ledger.folder(given) }, Opened_mt)
   opened.waits = waits_of(opened)
   opened.line = require("omni.cli.view.status_line").open(io.stderr, function()
     return not opened.runs and require("omni.cli.view.terminal").columns(2) or nil

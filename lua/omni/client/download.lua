@@ -5,7 +5,7 @@ local core = require "omni.core"
 local digest = require "omni.file.digest"
 local err = require "omni.error"
 local loop = require "omni.loop"
-local media_request = require "omni.client.media_request"
+local media_transfer = require "omni.client.media_transfer"
 local media_type = require "omni.file.media_type"
 local path_of = require "omni.file.path"
 local transports = require "omni.http.transport"
@@ -77,7 +77,7 @@ local function download(client, url, path, given)
   local deadline = core.now() + client.retry_for
   local function finish(exchange, transport) return keep(transport, exchange, path, given) end
   while true do
-    local bytes, failure = media_request.send(client, given.on_progress, finish, "download", url, path, offset, stamp, validator, total)
+    local bytes, failure = media_transfer.send(client, given.on_progress, finish, "download", url, path, offset, stamp, validator, total)
     if not failure then return bytes end
     local reached = failure.offset or offset
     if reached > offset then deadline, attempt = core.now() + client.retry_for, 0 end

@@ -3,7 +3,7 @@
 
 local err = require "omni.error"
 local retry = require "omni.client.retry"
-local submit_body = require "omni.client.submit_body"
+local prepare_input = require "omni.client.prepare_input"
 
 local function number_in(data, name)
   local value = type(data) == "table" and data[name]
@@ -18,7 +18,7 @@ end
 ---@return omni.Estimate|nil
 ---@return table|nil failure
 local function ask(client, input, opts)
-  local request, problem = submit_body.make(client, input, opts, { no_upload = true })
+  local request, problem = prepare_input(client, input, opts, { no_upload = true })
   if not request then return nil, problem end
   local function call(path)
     return retry.call(client, "POST", path, request.body, true)

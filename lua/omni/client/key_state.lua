@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Represents one API key: an account at the service, with its own connections, rate limiter and tasks in flight.
 
-local account_row = require "omni.client.account_row"
+local shared_key_state = require "omni.client.shared_key_state"
 local core = require "omni.core"
 local credentials = require "omni.client.credentials"
 local err = require "omni.error"
@@ -241,7 +241,7 @@ local function new(client, given, http, connections)
     started = { first = 1, last = 0 },
   }, Key_mt)
   self.account = client.service .. " " .. self.name
-  self.row = account_row.new(self)
+  self.row = shared_key_state.new(self)
   self.transport = transports.new(http, {
     connections = connections, least = client.retry_min, most = client.retry_max, rate = given.rate, timeout = client.timeout,
     max_pause = client.pause_for, events = client.events, key = self.name, shared = self.row,

@@ -8,7 +8,7 @@ local idempotency = require "omni.client.idempotency"
 local loop = require "omni.loop"
 local refused_intent = require "omni.client.refused_intent"
 local retry = require "omni.client.retry"
-local submit_body = require "omni.client.submit_body"
+local prepare_input = require "omni.client.prepare_input"
 local tasks = require "omni.client.task"
 local upload = require "omni.client.upload"
 
@@ -50,7 +50,7 @@ local function submit_task(client, input, opts)
     end
     local token <close> = new_callback_token(client, opts.callback_url)
     local request, task, problem
-    request, problem = submit_body.make(client, input, { model = opts.model, callback_url = token.url },
+    request, problem = prepare_input(client, input, { model = opts.model, callback_url = token.url },
       { upload_again = upload_again, stop = opts.stop })
     if request then
       local self <close>, why = open(client, request, opts, token.hash, keyed and keyed.form)
@@ -68,7 +68,7 @@ local function submit_task(client, input, opts)
 end
 
 ---Sends the submit, with retries, until the service accepts it or a failure is final.
----@param request omni.SubmitBody
+---@param request omni.PreparedInput
 ---@return omni.Task|nil
 ---@return omni.Error|nil
 function Submit_methods:send(request)

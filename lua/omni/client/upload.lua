@@ -6,7 +6,7 @@ local core = require "omni.core"
 local digest = require "omni.file.digest"
 local err = require "omni.error"
 local loop = require "omni.loop"
-local media_request = require "omni.client.media_request"
+local media_transfer = require "omni.client.media_transfer"
 local media_type = require "omni.file.media_type"
 local percent = require "omni.http.percent_encoding"
 
@@ -130,7 +130,7 @@ local function try(client, file, on_progress)
   local place, failure = ask_place(client, file)
   if not place then return nil, failure end
   local bytes
-  bytes, failure = media_request.send(client, on_progress, result_of, "upload", place.presigned_url, file.path, file.type)
+  bytes, failure = media_transfer.send(client, on_progress, result_of, "upload", place.presigned_url, file.path, file.type)
   if not bytes then return nil, failure end
   if bytes ~= file.bytes or not is_same(file) then
     return nil, { code = "file_changed", retry = false, message = "the file changed while it was uploaded" }

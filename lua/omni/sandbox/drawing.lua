@@ -7,16 +7,6 @@ local loop = require "omni.loop"
 local process = require "omni.process"
 local title_card = require "omni.sandbox.title_card"
 
-local fonts = {
-  "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",     -- Debian
-  "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",   -- Fedora
-  "/usr/share/fonts/TTF/DejaVuSans.ttf",                 -- Arch
-  "/usr/share/fonts/dejavu/DejaVuSans.ttf",              -- Alpine
-  "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
-  "/System/Library/Fonts/Supplemental/Arial Unicode.ttf", -- macOS
-  "/System/Library/Fonts/Helvetica.ttc",
-}
-
 ---@class omni.sandbox.ClipSpec
 ---@field prompt string
 ---@field seconds? number                    length of a clip
@@ -32,12 +22,6 @@ local fonts = {
 
 -- --- the abilities of this machine
 
-local function first_font()
-  for _, path in ipairs(fonts) do
-    if core.stat(path) then return path end
-  end
-end
-
 local MAX_HELP <const> = 8 * 1024 * 1024 -- maximum number of bytes of ffmpeg's help that omni reads; ffmpeg 5.1 prints about 1 MiB
 
 -- Finds out which filters and encoders ffmpeg has. Reads their names from ffmpeg's full help, so that ffmpeg starts only once, since
@@ -49,7 +33,7 @@ local function read_help()
   return {
     ffmpeg = help:find("\nlibx264 AVOptions:\n", 1, true) ~= nil,
     gradients = gradients ~= nil and gradients:find("radial", 1, true) ~= nil,
-    font = help:find("\ndrawtext AVOptions:\n", 1, true) and first_font() or nil,
+    font = help:find("\ndrawtext AVOptions:\n", 1, true) and title_card.font() or nil,
   }
 end
 

@@ -1,7 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Contains the sandbox's effect templates: a fixed list for each platform.
+-- The sandbox's effect templates, a fixed list for each platform, and the endpoint that returns a page of such a list.
 
 local json = require "omni.json"
+local response = require "omni.sandbox.response"
+
+local most_on_page <const>, usual_on_page <const> = 50, 20
+local page_object = json.shape { "total", "page", "page_size", "templates" }
 
 local verbs = { "hug", "kiss", "dance", "fly", "melt", "freeze", "bloom", "spin", "shrink", "grow", "wave", "float" }
 local things = { "lighthouse", "boat", "keeper", "storm", "gull", "lamp" }
@@ -43,4 +47,27 @@ for _, platform in pairs(platforms) do
   end
 end
 
-return platforms
+-- Returns a query parameter's value as a number, or nil and an error message.
+local function number(request, name, usual, most)
+  local text = response.parameter(request.query, name)
+  if not text then return usual end
+  local value = text:find "^%d+$" and #text <= 9 and math.tointeger(tonumber(text))
+  if value and value >= 1 and value <= (most or value) then return value end
+  return nil, ("%s: must be a whole number, %s"):format(name, most and "1 to " .. most or "1 or more")
+end
+
+---The endpoint: a function (service, request) → response. `request.name` is the platform.
+local function endpoint(_, request)
+  local page, wrong = number(request, "page", 1)
+  local size
+  if page then size, wrong = number(request, "page_size", usual_on_page, most_on_page) end
+  if wrong then return response.refuse(422, wrong) end
+  local platform = platforms[request.name]
+  local all = platform.list(response.filter(request, platform.named))
+  local first = (page - 1) * size
+  return response.success(page_object {
+    total = #all, page = page, page_size = size, templates = table.move(all, first + 1, math.min(#all, first + size), 1, {}),
+  })
+end
+
+return { endpoint = endpoint }

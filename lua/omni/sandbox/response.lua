@@ -37,6 +37,15 @@ function response.parameter(query_string, name)
   return nil
 end
 
+---Returns a query parameter that selects something, or nil if the parameter is empty or missing.
+---@param request { query?: string }
+---@param name string
+---@return string|nil
+function response.filter(request, name)
+  local value = response.parameter(request.query, name)
+  return value ~= "" and value or nil
+end
+
 local days <const> = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
 local months <const> = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
 

@@ -2,7 +2,8 @@
 -- Imitates the service (docs/service.md): returns the response to a request. The caller provides the HTTP server and the clock.
 
 local accounts = require "omni.sandbox.accounts"
-local catalogue_endpoints = require "omni.sandbox.catalogue_endpoints"
+local effect_templates = require "omni.sandbox.effect_templates"
+local model_endpoints = require "omni.sandbox.model_endpoints"
 local faults = require "omni.sandbox.faults"
 local files = require "omni.sandbox.served_files"
 local json = require "omni.json"
@@ -76,7 +77,7 @@ local routes = {
   [job .. "EstimateTask"] = { kind = "estimate", method = "POST", key = true, run = task_endpoints.estimate },
   [job .. "estimate-credits"] = { kind = "older_estimate", method = "POST", key = true, run = task_endpoints.older_estimate },
   [job .. "TaskInfo"] = { kind = "query", method = "GET", key = true, run = task_endpoints.query },
-  [job .. "Models"] = { kind = "models", method = "GET", key = true, run = catalogue_endpoints.models },
+  [job .. "Models"] = { kind = "models", method = "GET", key = true, run = model_endpoints.models },
   ["/api/v1/client/account/balance"] = { kind = "balance", method = "GET", key = true, run = balance },
   ["/api/v1/client/files/upload-url"] = { kind = "upload_url", method = "GET", key = true, run = upload_url },
   ["/sandbox/ledger"] = { kind = "ledger", method = "GET", run = ledger },
@@ -87,12 +88,12 @@ local routes = {
 -- The endpoints whose paths contain a variable part, such as a file's or a model's name.
 local named_routes = {
   { path = "^/upload/([^/]+)$", kind = "upload", method = "PUT", run = upload },
-  { path = "^" .. job .. "Models/(.+)$", kind = "models", method = "GET", key = true, run = catalogue_endpoints.model },
+  { path = "^" .. job .. "Models/(.+)$", kind = "models", method = "GET", key = true, run = model_endpoints.model },
 }
 for _, platform in ipairs { "kling", "vidu", "bytedance" } do
   named_routes[#named_routes + 1] = {
     path = "^" .. job .. "(" .. platform .. ")%-templates$", kind = "templates", method = "GET", key = true,
-    run = catalogue_endpoints.templates,
+    run = effect_templates.endpoint,
   }
 end
 for _, row in ipairs(files.kinds) do

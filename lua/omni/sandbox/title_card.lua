@@ -7,6 +7,16 @@ local random = require "omni.sandbox.random"
 local rate = 24 -- frames per second
 local shorter_sides = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["4k"] = 2160 }
 
+local fonts = {
+  "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",     -- Debian
+  "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",   -- Fedora
+  "/usr/share/fonts/TTF/DejaVuSans.ttf",                 -- Arch
+  "/usr/share/fonts/dejavu/DejaVuSans.ttf",              -- Alpine
+  "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
+  "/System/Library/Fonts/Supplemental/Arial Unicode.ttf", -- macOS
+  "/System/Library/Fonts/Helvetica.ttc",
+}
+
 -- The widths of DejaVu Sans characters from space to tilde, rounded up: "a" stands for 1/20 of the font size, "b" for 2/20, and so on
 local advances = "gijqmtpfhhjqghggmmmmmmmmmmggqqqktnnnpmlppffnlropmpnmmontnmnhghqjjmmkmmhmmfflftmmmmikhmlqllkmgmq"
 local other = 0.72 -- width of a column of non-ASCII text, as a fraction of the font size
@@ -220,4 +230,12 @@ local function compose(spec, directory, can)
   return { graph = graph, frames = frames, seconds = seconds, texts = texts }
 end
 
-return { compose = compose }
+---Returns the path of an installed font, or nil.
+---@return string|nil
+local function font()
+  for _, path in ipairs(fonts) do
+    if core.stat(path) then return path end
+  end
+end
+
+return { compose = compose, font = font }

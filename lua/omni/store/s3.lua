@@ -6,7 +6,7 @@ local aws_settings = require "omni.store.aws_settings"
 local core = require "omni.core"
 local downloads = require "omni.client.download"
 local err = require "omni.error"
-local media_request = require "omni.client.media_request"
+local media_transfer = require "omni.client.media_transfer"
 local retry = require "omni.client.retry"
 local transports = require "omni.http.transport"
 
@@ -106,7 +106,7 @@ local function put_bytes(self, url, path, sha256, first, length)
       if bytes then tag = exchange:header "ETag" end
       return bytes, failure
     end
-    local bytes, failure = media_request.send(self, nil, finish, "upload", url, path, TYPE, sha256, first, length)
+    local bytes, failure = media_transfer.send(self, nil, finish, "upload", url, path, TYPE, sha256, first, length)
     if bytes then return tag or "" end
     return nil, failure_of(self, failure.status, failure.message, failure)
   end)

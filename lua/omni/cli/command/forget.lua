@@ -91,7 +91,7 @@ end
 ---@return integer exit code
 function command.run(given)
   local ledgers = require "omni.ledger"
-  local path, problem = require("omni.cli.board_files").ledger(given)
+  local path, problem = require("omni.cli.output_and_ledger").ledger(given)
   if not path then return message.exit(2, problem) end
   if not ledgers.exists(path) then
     return message.exit(2, ("there is no ledger at %s: nothing was submitted, there is nothing to forget"):format(path))

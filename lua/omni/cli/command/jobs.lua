@@ -46,7 +46,7 @@ end
 ---@return integer exit code
 function command.run(given)
   local ledgers = require "omni.ledger"
-  local path, problem = require("omni.cli.board_files").ledger(given)
+  local path, problem = require("omni.cli.output_and_ledger").ledger(given)
   if not path then return message.exit(2, problem) end
   given.path = path
   if not ledgers.exists(path) then

@@ -101,7 +101,7 @@ function command.run(given)
   if #given.names > 0 then
     return message.exit(2, ("omni ledger %s takes no argument: name the ledger with --ledger"):format(given.action))
   end
-  local path, problem = require("omni.cli.board_files").ledger(given)
+  local path, problem = require("omni.cli.output_and_ledger").ledger(given)
   if not path then return message.exit(2, problem) end
   if not ledgers.exists(path) then return message.exit(2, ("there is no ledger at %s"):format(path)) end
   local ledger <close>, trouble = ledgers.open(path)

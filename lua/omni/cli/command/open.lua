@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- `omni open BOARD`: opens a board's film or report with the desktop's default program.
 
-local board_files = require "omni.cli.board_files"
+local output_and_ledger = require "omni.cli.output_and_ledger"
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 
@@ -19,7 +19,7 @@ end
 
 -- Returns the path to open. On failure, returns nil and an error, or nil and the path of the missing file.
 local function choose(given)
-  local core, folder = require "omni.core", board_files.folder(given)
+  local core, folder = require "omni.core", output_and_ledger.folder(given)
   local board, problem = require("omni").load_storyboard(given.board, { trusted = given.trust or false })
   if not board then return nil, problem end
   local film, report = board.cut and folder .. "/" .. board.cut.output, folder .. "/report.html"

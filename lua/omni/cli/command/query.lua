@@ -10,18 +10,6 @@ function command.define(parser)
   service_command.define(parser)
 end
 
--- Returns the task object from the response, with empty arrays ([]) and empty objects ({}) kept distinct. Removes the callback URL's path,
--- because anybody who knows this secret path could send callbacks.
-local function raw_task(task)
-  local raw = require("omni.json").decode(require("omni.text_encoding").unmarked(task.answer)).data
-  local param = type(raw.param) == "table" and raw.param or {}
-  if type(param.callback_url) == "string" then
-    local host = param.callback_url:match "^%a+://[^/?#]*"
-    param.callback_url = host and host .. "/..." or "..."
-  end
-  return raw
-end
-
 ---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
@@ -30,7 +18,7 @@ function command.run(given)
     if not task then return called:fail(problem) end
     local view = require "omni.cli.view.task"
     local event = view.event(task)
-    event.raw = raw_task(task)
+    event.raw = view.raw(task)
     called:event("task", event)
     called:print(view.lines(task, called.format))
     return 0

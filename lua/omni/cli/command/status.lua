@@ -95,7 +95,7 @@ end
 -- If another ledger contains rehearsals of the board, prints the command that lists them.
 local function mention_rehearsals(given, path)
   if not given.board or given.ledger then return end
-  local rehearsals = require("omni.cli.board_files").ledger { board = given.board, sandbox = true }
+  local rehearsals = require("omni.cli.output_and_ledger").ledger { board = given.board, sandbox = true }
   if rehearsals == path or not require("omni.core").stat(rehearsals) then return end
   print(("its rehearsals: omni status %s --sandbox"):format(require("omni.cli.view.text").quote(given.board)))
 end
@@ -107,7 +107,7 @@ function command.run(given)
   for _, name in ipairs { "sandbox", "out" } do
     if given[name] and not given.board then return message.exit(2, ("--%s: also name the board"):format(name)) end
   end
-  local path, problem = require("omni.cli.board_files").ledger(given)
+  local path, problem = require("omni.cli.output_and_ledger").ledger(given)
   if not path then return message.exit(2, problem) end
   local board
   if given.board then

@@ -76,11 +76,11 @@ end
 ---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function checks.ledger(shared, report)
-  local ledgers, board_files = require "omni.ledger", require "omni.cli.board_files"
-  if not shared.given.ledger and board_files.is_rehearsal {} then
+  local ledgers, output_and_ledger = require "omni.ledger", require "omni.cli.output_and_ledger"
+  if not shared.given.ledger and output_and_ledger.is_rehearsal {} then
     return report("ok", "the key belongs to a sandbox: each board has its own ledger, ledger.db in its output folder")
   end
-  local path, problem = board_files.ledger(shared.given)
+  local path, problem = output_and_ledger.ledger(shared.given)
   if not path then return report("problem", text.problem(problem), problem.hint) end
   shared.ledger = path
   if ledgers.exists(path) then
@@ -99,7 +99,7 @@ end
 ---@param report omni.cli.Report
 function checks.store(shared, report)
   local address = shared.given.store
-  if not address and not require("omni.cli.board_files").is_rehearsal {} then address = require("omni.store").default_address() end
+  if not address and not require("omni.cli.output_and_ledger").is_rehearsal {} then address = require("omni.store").default_address() end
   if not address then return end
   local client <close>, problem = require("omni").client {
     api_key = require("omni.client.credentials").sandbox_key(1), ledger = false, store = address, retry_for = 0,

@@ -8,7 +8,7 @@ local err = require "omni.error"
 local identity = require "omni.storyboard.plan.identity"
 local loop = require "omni.loop"
 local paths = require "omni.file.path"
-local media_files = require "omni.storyboard.plan.media_files"
+local media_probe = require "omni.storyboard.plan.media_probe"
 local prices = require "omni.storyboard.plan.price"
 local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 local spent = require "omni.storyboard.plan.spent"
@@ -371,7 +371,7 @@ local function build(self, board, given)
       self:decide(planned)
     end
   end
-  local files = media_files.new()
+  local files = media_probe.new()
   checks.check_scenes(plan, files, self.client.is_sandbox)
   for _, index in ipairs(board.order) do
     local planned = plan.scenes[index]

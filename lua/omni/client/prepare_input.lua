@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Creates the body of a submit or estimate request: checks the input against the model's rules, uploads the local files in it, and encodes
--- it as JSON.
+-- Prepares the input of a submit or an estimate request: checks it against the model's rules, uploads the local files in it, and encodes it
+-- as JSON.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -11,7 +11,7 @@ local models = require "omni.models"
 
 local FRESH <const> = 60 -- for this many seconds after an upload, the uploaded file certainly exists
 
----@class omni.SubmitBody
+---@class omni.PreparedInput
 ---@field model string
 ---@field input table        the checked input, ready to be sent
 ---@field input_text string  JSON
@@ -34,14 +34,14 @@ local function url_of(client, file, place, how)
   return sent.url
 end
 
----Creates a request body from an input. First uploads the input's local files, which costs nothing.
+---Prepares an input, and creates the request's body. Uploads the input's local files, which costs nothing.
 ---@param client omni.Client
 ---@param given table  the input
 ---@param opts { model?: string, callback_url?: string }
 ---@param how { no_upload?: boolean, upload_again?: boolean }  no_upload: for an estimate; upload_again: don't reuse earlier uploads
----@return omni.SubmitBody|nil
+---@return omni.PreparedInput|nil
 ---@return omni.Error|nil
-local function make(client, given, opts, how)
+local function prepare(client, given, opts, how)
   local model = opts.model or input_rules.default_model
   if model == "" or not utf8.len(model) then
     return nil, err.new { code = "invalid_input", field = "model", message = "model: must be the name of a model" }
@@ -61,4 +61,4 @@ local function make(client, given, opts, how)
   return request
 end
 
-return { make = make }
+return prepare

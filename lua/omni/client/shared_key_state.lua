@@ -15,7 +15,7 @@ local TRY_AGAIN <const> = 30 -- seconds until the next attempt after the ledger 
 ---@field look_at number    monotonic seconds: when `look` reads the row again
 ---@field failed_until number  monotonic seconds: until then, the ledger isn't used
 local Row_methods = {}
-local Row_mt = { __name = "omni.account_row", __index = Row_methods }
+local Row_mt = { __name = "omni.shared_key_state", __index = Row_methods }
 
 -- Runs a verb on the key's row. Returns the row that the verb returns, or nil if there is none or the ledger fails.
 local function ask(self, ledger, verb, params)

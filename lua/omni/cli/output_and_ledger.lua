@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- Finds a board's output folder and the ledger to use. All commands share these rules.
 
-local board_files = {}
+local output_and_ledger = {}
 
 ---Returns a board's output folder: the value of `--out`, or else BOARD.omni next to the board. A rehearsal with `--sandbox` uses the folder
 ---`sandbox` inside BOARD.omni, so that it never touches results that were paid for.
 ---@param given { board: string, out?: string, sandbox?: boolean }  the options, from argparse
 ---@return string
-function board_files.folder(given)
+function output_and_ledger.folder(given)
   if given.out then return given.out end
   local folder = given.board:gsub("%.lua$", "") .. ".omni"
   return given.sandbox and folder .. "/sandbox" or folder
@@ -16,7 +16,7 @@ end
 ---Returns whether a command spends only sandbox credits, because `--sandbox` was given or the user's API keys are sandbox keys.
 ---@param given { sandbox?: boolean }
 ---@return boolean
-function board_files.is_rehearsal(given)
+function output_and_ledger.is_rehearsal(given)
   if given.sandbox then return true end
   local credentials = require "omni.client.credentials"
   local keys = credentials.find_all()
@@ -28,10 +28,10 @@ end
 ---@param given { ledger?: string, board?: string, out?: string, sandbox?: boolean }
 ---@return string|nil path
 ---@return omni.Error|nil err  code "ledger_failed": no folder for the ledger is known
-function board_files.ledger(given)
+function output_and_ledger.ledger(given)
   if given.ledger then return given.ledger end
-  if given.board and board_files.is_rehearsal(given) then return board_files.folder(given) .. "/ledger.db" end
+  if given.board and output_and_ledger.is_rehearsal(given) then return output_and_ledger.folder(given) .. "/ledger.db" end
   return require("omni.ledger").default_path()
 end
 
-return board_files
+return output_and_ledger
