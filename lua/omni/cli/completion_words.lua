@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- `omni __complete WORD...`: prints the completions of the last word, for the scripts in command/completion.lua. Prints each completion on
--- its own line, followed by a tab and a description. If it prints only ":files" or ":directories", the shell completes paths.
+-- its own line, followed by a tab and a description. If `omni __complete` prints only ":files" or ":directories", the shell completes
+-- paths.
 
 local parser = require "omni.cli.parser"
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Contains the texts about the program as a whole, for `omni help`, the man page and docs/cli.md. A spec compares docs/cli.md with these
--- texts. Backticks mark text that a user types.
+-- Contains the texts about the program as a whole, for `omni help`, the man page and docs/cli.md. A spec compares docs/cli.md with the help
+-- texts. Backticks in a help text mark what a user types.
 
 local topics = {}
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Explains why a model refuses an input from the command line, in terms of the command's options rather than the input's fields. If the
--- model's field for the file isn't `img_urls` (for --image) or `video_list` (for --video), finds the field in the model's schema.
+-- Explains why a model refuses an input from the command line, in terms of the command's options rather than the input's fields. If a
+-- model's field for images isn't `img_urls`, or its field for videos isn't `video_list`, finds the field in the model's schema.
 
 local quote = require("omni.storyboard.next_command").quote
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Finds a board's output folder and the ledger to use. All commands share these rules.
+-- Finds a board's output folder and the ledger to use, by rules that all commands share.
 
 local output_and_ledger = {}
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Looks up in the ledger how long tasks usually take. Views show this time next to the elapsed time, together with the number of tasks that
--- it is based on.
+-- Looks up in the ledger how long tasks usually take. Progress views show a typical duration next to the elapsed time, together with the
+-- number of tasks on which this duration is based.
 
 local FEWEST <const> = 3 -- minimum number of finished tasks needed to estimate a typical time
 

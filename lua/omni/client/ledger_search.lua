@@ -40,7 +40,7 @@ local function unknown_error(row)
   }
 end
 
----A submit request in the ledger.
+---Describes a submit request in the ledger.
 ---@class omni.LedgerEntry
 ---@field row integer            the number of its row
 ---@field state "intended"|"accepted"|"refused"|"unknown"|"success"|"failed"|"gone"|"forgotten"  see docs/internals/ledger.md

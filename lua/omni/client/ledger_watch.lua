@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Watches the ledger while fibers await tasks. Another program may query such a task, or receive its callback, and record the task's end in
--- the ledger. In this case, this program queries the task immediately. A PostgreSQL ledger sends notifications. Since a notification can
--- get lost, and a ledger in a file sends none, the watch also reads the ledger every second.
+-- Watches the ledger while fibers await tasks. When another program has recorded an awaited task's end in the ledger (after a query or a
+-- callback), this program queries the task immediately. A PostgreSQL ledger sends notifications. Since a notification can get lost, and a
+-- ledger in a file sends none, this program also reads the ledger every second.
 
 local claims = require "omni.client.claims"
 local core = require "omni.core"

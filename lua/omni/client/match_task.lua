@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Matches a task at the service to a submit whose outcome is unknown, and writes the task id into the submit's row in the ledger. The
 -- task id comes from a person (storyboard/run/adopt.lua) or from a callback that contains the submit's own token (callbacks/receiver.lua).
--- This module compares the service's data about the task with the submit. A person can also give the task id for a scene whose row was
--- lost; the scene then gets a new row.
+-- This module compares the service's data about the task with the submit. A person can also specify the task of a scene whose ledger row
+-- was lost; the scene then gets a new row.
 
 local core = require "omni.core"
 local err = require "omni.error"

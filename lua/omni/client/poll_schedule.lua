@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Computes the poll schedule: when to query a task next. All functions are pure, and none reads a clock.
+-- Computes the poll schedule: when to query a task next. All functions in this module are pure, and none reads a clock.
 --
 -- The durations of similar tasks determine a hazard h for each age: the chance that an unfinished task ends within the next second. A query
 -- every sqrt(2 c / h) seconds needs the fewest queries for a given mean delay (Keller, "Optimum checking schedules for systems subject to

@@ -18,8 +18,9 @@ local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 
 -- --- the schedule
 
--- The schedule is a binary heap in two arrays, ordered by the time of the next query. A task has at most one entry. A task's `waiter` field
--- is nil if the task has no entry, false if no fiber awaits the task any more, and otherwise the awaiting fiber or an array of fibers.
+-- The schedule is a binary heap in two arrays, ordered by the time of the next query. A task has at most one entry in the schedule. A
+-- task's `waiter` field is nil if the task has no entry in the schedule, false if no fiber awaits the task any more, and otherwise the
+-- awaiting fiber or an array of fibers.
 
 local function push(self, due, task)
   local times, tasks = self.times, self.tasks

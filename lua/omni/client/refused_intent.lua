@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Finds out why the ledger refused to record a submit's intent. A single SQL statement makes the decision (csrc/ledger/verbs.h, `intend`).
--- This module only looks for the reason, so that the error can contain it.
+-- Finds out why the ledger refused to record a submit's intent. A single SQL statement decides whether to record an intent
+-- (csrc/ledger/verbs.h, `intend`). This module only looks for the reason for a refusal, so that the error can contain this reason.
 
 local core = require "omni.core"
 

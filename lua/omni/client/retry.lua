@@ -10,8 +10,7 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@field since number    monotonic seconds of the first attempt
 ---@field failed integer  how many attempts have failed
 
----Lets a call's owner end the call early, but only between attempts, so that no task is lost. For omni's own
----modules.
+---A `stop` object lets a call's owner end the call early, but only between attempts, so that no task is lost. For omni's own modules.
 ---@class omni.Stop
 ---@field requested? boolean  set by the owner: no further attempt begins
 ---@field sending? boolean    set by `submit`: a request may be on its way, so the fiber must not be cancelled

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Manages the working folder FILM.part, which is next to the film. The folder contains encoded pieces, file lists for ffmpeg, and the
--- unfinished film.
+-- Manages the working folder FILM.part, which is next to the film. The folder FILM.part contains encoded pieces, file lists for ffmpeg, and
+-- the unfinished film.
 
 local core = require "omni.core"
 local paths = require "omni.file.path"

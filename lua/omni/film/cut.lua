@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Cuts one film from many clips. Encodes each clip as one piece, so that memory use and the number of open files don't depend on the number
--- of clips. After encoding, joins the pieces packet by packet. If all clips have the same format, joins them without encoding. Joins the
--- sound as PCM and encodes it once.
+-- of clips. After encoding, joins the pieces packet by packet. If all clips have the same format, joins the clips without encoding. Joins
+-- the clips' sound as PCM, and encodes the result once.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Builds the filter graphs that ffmpeg uses to process pictures and sound. A graph contains only numbers and names from omni's own tables.
+-- Builds the filter graphs that ffmpeg uses to process pictures and sound. A filter graph contains only numbers, and names from omni's own
+-- tables.
 
 local colour = require "omni.film.colour"
 local core = require "omni.core"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Reads the properties of a media file and of its video and audio streams with ffprobe. If the container states no number of frames, or an
--- incorrect one, counts the packets.
+-- Reads the properties of a media file and of its video and audio streams with ffprobe. If the container specifies no number of frames, or
+-- an incorrect number, counts the packets.
 
 local cache = require "omni.film.probe_cache"
 local core = require "omni.core"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Caches the properties of media files in the user's cache folder, so that later processes can use them, too. A single run of ffprobe takes
--- about 75 ms of processor time, and a board can have hundreds of clips.
+-- Caches the properties of media files in the user's cache folder, so that later processes don't need to run ffprobe again. A single run of
+-- ffprobe takes about 75 ms of processor time, and a board can have hundreds of clips.
 
 local core = require "omni.core"
 local json = require "omni.json"

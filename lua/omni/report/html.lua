@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Writes HTML from a tree of tables. Escapes every string in the tree, so a string becomes text or an attribute's value, but never markup.
--- A list of child nodes can have holes, since nil and false are skipped.
+-- An element's list of children can have holes, since nil and false are skipped.
 --
 --   html.render { h.p { class = "x", "1 < 2, ", h.a { href = "#a", "more" } } }
 

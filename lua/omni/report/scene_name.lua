@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Shows a scene's name where there is little space. A long name is shortened in the middle. The name's end stays visible, since names often
--- differ only at the end.
+-- Shows a scene's name where there is little space. A long name is shortened in the middle, so that its end stays visible, since names
+-- often differ only at the end.
 
 local core = require "omni.core"
 local html = require "omni.report.html"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Shows points in time. The page contains all times in UTC. A small script converts the times to the reader's time zone. The page's
--- Content-Security-Policy contains the script's hash, and allows no other script.
+-- Shows points in time. The report's page contains all times in UTC. A small script on the page converts the times to the reader's time
+-- zone. The page's Content-Security-Policy contains the script's hash, and allows no other script.
 
 local html = require "omni.report.html"
 local wording = require "omni.report.wording"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's clock follows the monotonic clock. Instead of waiting, a test can move the sandbox's clock ahead. All events between the
--- old time and the new time then happen in chronological order.
+-- The sandbox's clock follows the monotonic clock. Instead of waiting, a test can move the sandbox's clock ahead. When the clock moves
+-- ahead, all events between the old time and the new time happen in chronological order.
 
 local core = require "omni.core"
 local loop = require "omni.loop"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Draws the sandbox's clips and images with ffmpeg. If ffmpeg isn't installed, writes small built-in files instead.
+-- Draws the sandbox's clips and images with ffmpeg. If ffmpeg isn't installed, the sandbox uses small built-in files instead.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni clean BOARD`: removes files from earlier runs that the board no longer uses. The ledger lists the files that runs have written. The
--- command removes only files that haven't changed since a run wrote them.
+-- `omni clean BOARD`: removes files from earlier runs that the board no longer uses. The ledger lists the files that runs have written.
+-- `omni clean` removes only files that haven't changed since a run wrote them.
 
 local board_options = require "omni.cli.board_options"
 local message = require "omni.cli.view.message"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni credits`: prints the account's balance. With several keys, prints each key's balance and the total.
+-- `omni credits`: prints the account's balance. With several keys, `omni credits` prints each key's balance and the total.
 
 local service_command = require "omni.cli.service_command"
 

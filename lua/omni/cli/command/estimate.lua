@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni estimate`: prints what a submit would cost. The command uploads nothing, submits nothing and costs nothing.
+-- `omni estimate`: prints what a submit would cost. `omni estimate` uploads nothing, submits nothing and costs nothing.
 
 local input_options = require "omni.cli.input_options"
 local service_command = require "omni.cli.service_command"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- `omni fetch ID --out DIR`: waits until a task has ended, and downloads its files. A file gets its final name only when it is complete. A
--- file that already exists isn't downloaded again. `omni submit --out` also uses this module. `omni fetch JOB` waits for a job, and
--- gets its files from the store. `omni fetch BOARD`, which fetches the files of a board's scenes, is implemented in command/run.lua.
+-- `omni fetch ID --out DIR`: waits until a task has ended, and downloads its files. A downloaded file gets its final name only when it is
+-- complete. A file that already exists isn't downloaded again. `omni submit --out` also uses this module. `omni fetch JOB` waits for a job,
+-- and gets its files from the store. `omni fetch BOARD`, which fetches the files of a board's scenes, is implemented in command/run.lua.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni forget N...`: abandons submits, so that omni treats their scenes as new. Only a person can abandon a submit. The command opens no
--- client, so it needs no key and no network.
+-- `omni forget N...`: abandons submits, so that omni treats their scenes as new. Only a person can abandon a submit. `omni forget` opens no
+-- client, so it needs no API key and no network.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

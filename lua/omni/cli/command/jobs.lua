@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni jobs`: lists the ledger's jobs, or cancels some of them. The command opens no client, so it needs no key and no network.
+-- `omni jobs`: lists the ledger's jobs, or cancels some of them. `omni jobs` opens no client, so it needs no API key and no network.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

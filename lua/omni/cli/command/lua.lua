@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni lua SCRIPT [ARGS...]`: runs a Lua program in omni's event loop. The global variable `omni` contains the library.
+-- `omni lua SCRIPT [ARGS...]`: runs a Lua program in omni's event loop. In the program, the global variable `omni` contains the library.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni run BOARD`: makes a storyboard's film with `omni.run_storyboard`. The command shows the plan, asks for consent, shows the
--- progress and prints the summary. A second run continues where the first one ended.
+-- `omni run BOARD`: makes a storyboard's film with `omni.run_storyboard`. `omni run` shows the plan, asks for consent, shows the progress
+-- and prints the summary. A second run of a board continues where the first run ended.
 
 local board_options = require "omni.cli.board_options"
 local message = require "omni.cli.view.message"

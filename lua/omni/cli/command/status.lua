@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni status [BOARD]`: prints the ledger's contents: tasks in flight, submits with an unknown outcome, and the cost so far. The command
--- opens no client, so it needs no key and no network.
+-- `omni status [BOARD]`: prints the ledger's contents: tasks in flight, submits with an unknown outcome, and the cost so far. `omni status`
+-- opens no client, so it needs no API key and no network.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

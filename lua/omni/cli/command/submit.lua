@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni submit`: creates a task after you have agreed to its price. With --wait or --out, the command waits until the task has ended.
+-- `omni submit`: creates a task after you have agreed to its price. With --wait or --out, `omni submit` waits until the task has ended.
 
 local input_options = require "omni.cli.input_options"
 local message = require "omni.cli.view.message"

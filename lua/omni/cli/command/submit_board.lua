@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni submit-board BOARD --budget N`: turns a board into a job, which `omni work` can run on any machine. With --out, waits for the job
--- and downloads its files.
+-- `omni submit-board BOARD --budget N`: turns a board into a job, which `omni work` can run on any machine. With --out, `omni submit-board`
+-- waits for the job and downloads its files.
 
 local options = require "omni.cli.options"
 local message = require "omni.cli.view.message"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni trigger KIND --to URL`: sends a callback to your endpoint, either one that the service could send or one that it never sends. No
--- task exists for this callback. The command neither reads nor sends an API key.
+-- `omni trigger KIND --to URL`: sends a callback to your endpoint, either one that the service could send or one that it never sends. The
+-- callback is about a task that doesn't exist. `omni trigger` neither reads nor sends an API key.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Contains the checks of `omni doctor` that don't need the network, and the list of all checks. The checks that need the network are in
--- service_checks.lua. Each check calls `report(state, text, hint)` for each finding. Checks spend no credits and leave no files behind.
+-- service_checks.lua. Each check calls `report(state, text, hint)` for each finding. The checks of `omni doctor` spend no credits and leave
+-- no files behind.
 
 local core = require "omni.core"
 local service = require "omni.cli.doctor.service_checks"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Writes the events that --json prints, each as a JSON object on its own line on stdout. `fields` lists every event with its fields.
--- docs/cli.md explains the fields; spec/cli/view/json_events_spec.lua compares that page with this list.
+-- docs/cli.md explains the fields; spec/cli/view/json_events_spec.lua compares docs/cli.md with `fields`.
 
 local json = require "omni.json"
 local text = require "omni.cli.view.text"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Describes the API keys that omni would use. Shows fingerprints and sources, so that the keys themselves aren't revealed.
+-- Describes the API keys that omni would use. Shows each key's fingerprint and source, but not the key itself.
 
 local credentials = require "omni.client.credentials"
 

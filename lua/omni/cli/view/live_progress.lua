@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Draws a run's progress on a terminal: a line for each scene, a line for the cut, and a line for the whole run, all redrawn in place. The
--- cursor stays visible below the lines, so that a crash leaves the terminal usable.
+-- cursor stays visible below the progress lines, so that a crash leaves the terminal usable.
 
 local text = require "omni.cli.view.text"
 

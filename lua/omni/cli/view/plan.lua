@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Formats a plan as text and as a `plan` event. The text has a line for each scene with its action, price and reason, followed by the
+-- Formats a plan as text and as a `plan` event. A plan's text has a line for each scene with its action, price and reason, followed by the
 -- total.
 
 local next_command = require "omni.storyboard.next_command"

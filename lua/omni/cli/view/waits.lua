@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Keeps track of what a command is waiting for, so that a person can see why nothing is happening. Examples are a pause that the service
--- requested, a retry, an API key without a free slot, a lock, a response or a callback that hasn't arrived, and a slow transfer. Most waits
--- begin and end with a client event (docs/reference.md, "Fields of a client event"). The command itself begins and ends all other waits.
+-- Keeps track of what a command is waiting for, so that a person can see why nothing is happening. A command can wait, for example, for a
+-- retry, a free slot, a lock, a response, a callback, a slow transfer, or the end of a pause that the service requested. Most waits begin
+-- and end with a client event (docs/reference.md, "Fields of a client event"). A wait without client events is begun and ended by the
+-- command itself.
 
 local loop = require "omni.loop"
 local paths = require "omni.file.path"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's google/gemini-omni model. The schema contains the rules from docs/service.md, "The input of google/gemini-omni".
+-- The sandbox's google/gemini-omni model. The model's schema contains the rules from docs/service.md, "The input of google/gemini-omni".
 
 local a_url = { type = "string", format = "uri" }
 local seconds = { type = "number", minimum = 0 }

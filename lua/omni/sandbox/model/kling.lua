@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's kling/v3 model, with an invented schema that has nested objects and number ranges.
+-- Defines the sandbox's kling/v3 model, with an invented schema that has nested objects and number ranges.
 
 local json = require "omni.json"
 

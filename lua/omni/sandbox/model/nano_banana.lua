@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's google/nano-banana model, which makes images. The schema is invented.
+-- Defines the sandbox's google/nano-banana model, which makes images. The schema is invented.
 
 local json = require "omni.json"
 

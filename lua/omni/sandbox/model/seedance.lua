@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's bytedance/seedance model, with an invented schema that contains alternatives in the form that schema generators produce.
+-- Defines the sandbox's bytedance/seedance model, with an invented schema that contains alternatives as schema generators write them.
 
 local function a_url_or_null(title)
   return { title = title, anyOf = { { type = "string", format = "uri" }, { type = "null" } } }

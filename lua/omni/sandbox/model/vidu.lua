@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's vidu/q2 model, with an invented schema that has lists, booleans and long enumerations.
+-- Defines the sandbox's vidu/q2 model, with an invented schema that has lists, booleans and long enumerations.
 
 local json = require "omni.json"
 

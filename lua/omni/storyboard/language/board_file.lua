@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Opens a board's file. The ledger identifies a board by the path of the board's file; the output folder is next to this file. A board
--- therefore can't be a pipe, because a pipe has no path that could identify the board.
+-- can't be a pipe, since a pipe has no path that could identify the board.
 
 local core = require "omni.core"
 

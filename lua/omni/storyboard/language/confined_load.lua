@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs a board in a separate process and builds a storyboard from the bytes that the process returns. The bytes may be hostile, so only
--- plain values and recorded calls to the board language's functions are accepted.
+-- Runs a board in a separate process and builds a storyboard from the bytes that the process returns. Since these bytes may be hostile,
+-- omni accepts only plain values and recorded calls to the board language's functions.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"

@@ -2,9 +2,10 @@
 -- Builds the environment of an untrusted board: the board language's functions, the parts of Lua's libraries that can't reach outside the
 -- board, and access to the files in the board's folder.
 --
--- The function `inside` runs the board in a separate process with its own Lua state. The process's time and memory are limited
--- (csrc/core/board_process.c). `inside` therefore can't use the rest of this file. `inside` returns the board's result as bytes. The loader
--- (confined_load.lua) doesn't trust these bytes, so a hostile board can harm only its own result.
+-- The function `inside` runs the board in a separate process with its own Lua state. The time and memory of a board's process are limited
+-- (csrc/core/board_process.c). Since `inside` runs in its own Lua state, it can't use the rest of this file. `inside` returns the board's
+-- result as bytes. The loader (confined_load.lua) doesn't trust the bytes from a board's process, so a hostile board can harm only its own
+-- result.
 
 local MAX_BYTES <const> = 8 * 1024 * 1024 -- maximum size of a board's file, and of the board's result
 

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Puts the images and videos from a scene's `references`, `first_frame`, `video` and `continues` fields into the model's input.
 --
--- Errors are tables with the fields `message`, `field` and `hint`.
+-- This module's errors are tables with the fields `message`, `field` and `hint`.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"

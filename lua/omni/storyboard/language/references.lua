@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Reads a board's references, which are named images and videos. Finds the reference, file or URL that a scene's field refers to.
 --
--- Errors are tables with the fields `message`, `field` and `hint`.
+-- This module's errors are tables with the fields `message`, `field` and `hint`.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Sorts scenes so that each scene comes after the scenes that it builds on. Apart from that, keeps the order in which the scenes were
--- declared.
+-- Sorts scenes so that each scene comes after the scenes that it builds on. Scenes stay in the order in which they were declared, unless a
+-- dependency requires another order.
 
 -- Returns the names of the scenes in a dependency cycle: 'dawn → storm → dawn'.
 local function circle_of(scenes, path, index)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Plans a run by choosing an action for each scene and requesting the price. Submits nothing and changes no ledger row.
+-- Plans a run by choosing an action for each scene and requesting its price. Planning submits nothing and changes no ledger rows.
 
 local arguments = require "omni.storyboard.arguments"
 local checks = require "omni.storyboard.plan.checks"

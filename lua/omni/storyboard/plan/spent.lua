@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Computes what a board has cost so far. Plans, runs, reports and the command line all use this sum.
+-- Computes what a board has cost so far. Plans, runs, reports and the command line all use this module, so they show the same sum.
 
 ---@class omni.Spent
 ---@field credits number    the cost of the board's tasks, as the service reported it

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Describes a submit with an unknown outcome: what the submit may have cost, and the balance before and after the submit. Plans, summaries
--- and the command line all use this description.
+-- and the command line all use this module, so they show the same description.
 
 local core = require "omni.core"
 

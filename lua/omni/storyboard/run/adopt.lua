@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Assigns a task to a scene whose submit has an unknown outcome, or whose ledger row was lost. A person specifies the task. The service's
--- data about the task must match the submit.
+-- Assigns a task to a scene whose submit has an unknown outcome, or whose ledger row was lost. A person specifies the task, and the
+-- service's data about this task must match the submit.
 
 local arguments = require "omni.storyboard.arguments"
 local matching = require "omni.client.match_task"

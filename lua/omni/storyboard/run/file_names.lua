@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Derives the names of a scene's files from the scene's name. Such a name is never a path, and never the name of a hidden file.
+-- Derives the names of a scene's files from the scene's name. The derived name is never a path, and never the name of a hidden file.
 
 local MAX_BYTES = 120 -- in bytes; leaves room for a number, an extension and ".part" within the usual limit of 255 bytes
 

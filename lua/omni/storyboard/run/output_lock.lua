@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Locks the output folder so that only one run at a time uses it. Two runs would remove each other's unfinished files.
+-- Locks the output folder so that only one run at a time uses it. Without a lock, two runs would remove each other's unfinished files.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Puts a scene's files into the run's folder: gets them from the store or the service, copies them from another folder, and fetches them
--- again if they can't be decoded. If a file with the same name exists that no run has made, omni renames that file instead of replacing it.
+-- again if they can't be decoded. If the folder already contains a file with the same name that no run has made, omni renames that file
+-- instead of replacing it.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
