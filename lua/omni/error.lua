@@ -5,8 +5,8 @@ local core = require "omni.core"
 
 ---@class omni.Error
 ---@field code string          one of the codes in docs/errors.md
----@field message string       what happened, for a person to read; never contains an API key
----@field status? integer      the service's code (of the envelope, else the HTTP status), if it answered
+---@field message string       a human-readable description of what happened; never contains an API key
+---@field status? integer      the service's code (from the envelope, or else the HTTP status), if the service responded
 ---@field sent? "no"|"maybe"|"answered"  how far a request got
 ---@field task_id? string      the task that the error is about
 ---@field call? string         the public function that returned it, such as "client:submit"
@@ -54,7 +54,7 @@ function Error_mt.__concat(a, b)
   return tostring(a) .. tostring(b)
 end
 
----Turns a table of fields into an error value. Changes and returns the table itself.
+---Turns a table of fields into an error value. Modifies the table in place and returns it.
 ---@param fields table
 ---@return omni.Error
 local function new(fields)
@@ -101,7 +101,7 @@ local function rejects_key(problem)
   return problem.code == "unauthorized" or problem.code == "key_disabled"
 end
 
----Stores the name of the public function that returns an error in the error's `call` field. Returns the function's results.
+---Sets an error's `call` field to the name of the public function that returns the error. Returns the function's results.
 ---@param call string  "client:submit"
 ---@param ... any      the function's results: values, or nil and an error
 ---@return any ...

@@ -228,7 +228,7 @@ end
 ---@class omni.json.Options
 ---@field empty "array"|"object"  what an empty table without a mark becomes
 ---@field repair? boolean   replace bytes that aren't valid UTF-8 with U+FFFD instead of refusing them
----@field printed? boolean  escape the characters that can mislead a terminal
+---@field printed? boolean  escape characters that can confuse a terminal or mislead a reader
 ---@field canonical? boolean  write the form that digests are computed from (`canonical`)
 
 ---Encodes a value as JSON. An object's fields are sorted bytewise by name. An object with a shape keeps the shape's order instead.

@@ -39,7 +39,7 @@ local function nearest(name, known)
   name = name:lower()
   local best, best_distance = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(sorted_names(known)) do
-    if math.abs(#name - #candidate) < best_distance then -- the difference in length is a lower bound for the distance
+    if math.abs(#name - #candidate) < best_distance then -- the difference in length is a lower bound on the edit distance
       local d = distance(name, candidate:lower())
       if d < best_distance then best, best_distance = candidate, d end
     end

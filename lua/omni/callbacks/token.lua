@@ -57,7 +57,7 @@ local function retire(self, entry)
   self.ended[slot], self.ended_last = entry.hash, slot
 end
 
--- Removes each token from memory whose task has ended without a callback or has no handle, or whose submit won't get a response. The
+-- Removes from memory each token whose task has ended without a callback or has no handle, or whose submit won't get a response. The
 -- removed tokens remain in the ledger. A sweep starts when the number of tokens added since the last sweep exceeds the number that were
 -- left after that sweep.
 local function sweep(self)
@@ -119,7 +119,7 @@ local function learn(self, entry, ledger, row)
   if ended[row.state] then retire(self, entry) end
 end
 
----Returns the entry of a token that this receiver has issued.
+---Returns the entry for a token that this receiver has issued.
 ---@param hash string
 ---@return omni.Token
 function Tokens_methods:issued(hash)
@@ -141,7 +141,7 @@ function Tokens_methods:look_up(hash)
   return nil, nil, problem
 end
 
----Returns the entry of the token with this digest. `find` may wait while it reads the ledger.
+---Returns the entry for the token with this digest. `find` may wait while it reads the ledger.
 ---@param hash string
 ---@return omni.Token|nil
 ---@return omni.Error|nil err  why the ledger can't be read

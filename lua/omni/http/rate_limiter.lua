@@ -22,7 +22,7 @@ end
 
 ---@class omni.RateLimiter
 ---@field http table|nil        the C client; nil after the limiter was closed
----@field connections integer   how many requests may run at once
+---@field connections integer   maximum number of simultaneous requests
 ---@field interval number|nil   seconds between the starts of two requests; nil: no limit
 ---@field least number          seconds: the first pause
 ---@field most number           seconds: the longest pause that the service didn't ask for
@@ -36,7 +36,7 @@ end
 ---@field started integer       how many requests have started since the last pause ended
 ---@field succeeded integer     how many of these requests got a response
 ---@field next_at number|nil    monotonic seconds: the next request may start then; nil: the start must be reserved first
----@field shared omni.AccountRow|nil  what programs that use the same key tell each other; nil: nothing
+---@field shared omni.AccountRow|nil  the state that programs with the same key share; nil: none
 ---@field queue omni.WaitQueue
 ---@field events omni.Events|nil  the client's events, if the client has a hook
 ---@field key string|nil        the API key's fingerprint
@@ -218,7 +218,7 @@ function Limiter_methods:learn(failure, pauses, number)
     return
   end
   local retry_after = failure.retry_after
-  if pauses ~= self.pauses then -- a request that started before the current pause can extend it only with a Retry-After
+  if pauses ~= self.pauses then -- a request that started before the current pause can extend it only with a Retry-After header
     local ends = self.paused_until and retry_after and core.now() + retry_after
     if not ends or ends <= self.paused_until then return end
     local more = ends - self.paused_until

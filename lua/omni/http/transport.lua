@@ -11,7 +11,7 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@class omni.Transport
 ---@field http table|nil           the C client; nil after the transport was closed
 ---@field limiter omni.RateLimiter
----@field timeout number           the seconds without progress after which a transfer of a file is given up
+---@field timeout number           number of seconds without progress after which a file transfer is aborted
 ---@field max_pause number|nil     maximum wait of a request during a pause, in seconds; nil: no limit
 ---@field connections integer
 ---@field events omni.Events|nil   the client's events, if the client has a hook

@@ -110,7 +110,7 @@ end
 ---exactly the same ones as the source ledger.
 ---@param from omni.Ledger
 ---@param to omni.Ledger  only for the copy; close it afterwards
----@return { submit: integer, file: integer }|nil counts  what was copied; 0 if all was there already
+---@return { submit: integer, file: integer }|nil counts  how many rows were copied; 0 if the target already contained all rows
 ---@return omni.Error|nil err  code "ledger_failed"
 function copy.run(from, to)
   local function refuse(text) error(err.new { code = "ledger_failed", message = text }, 0) end

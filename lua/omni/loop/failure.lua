@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Handles errors from fibers: converts any error value to an `omni.Error`, and reports errors that nobody is waiting for.
+-- Handles errors from fibers: turns any error value into an `omni.Error`, and reports errors that nobody is waiting for.
 
 local err = require "omni.error"
 
@@ -11,7 +11,7 @@ local function text_of(problem)
   return fine and text or ("(an error value of type %s)"):format(type(problem))
 end
 
----Converts any value that a fiber raised to an `omni.Error`, and adds the traceback.
+---Turns any value raised by a fiber into an `omni.Error`, and adds the traceback.
 ---@param problem any
 ---@param traceback string
 ---@return omni.Error

@@ -31,7 +31,7 @@ local loop = {
   add = scheduler.add, remove = scheduler.remove,
 }
 
----Returns a descriptor for use in another event loop (poll, epoll, cqueues, luv). The descriptor is readable when `step` has work.
+---Returns a descriptor for use in another event loop (poll, epoll, cqueues, luv). The descriptor is readable when `step` has work to do.
 function loop:pollfd() return scheduler.pollfd() end -- luacheck: ignore self
 
 function loop:events() return "r" end -- luacheck: ignore self

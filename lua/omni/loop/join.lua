@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Waits until fibers have ended, and takes their results or errors.
+-- Waits until fibers have ended, and collects their results or errors.
 
 local core = require "omni.core"
 local err = require "omni.error"

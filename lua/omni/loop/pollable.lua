@@ -32,8 +32,8 @@ end
 
 Driver_mt.__close = Driver_methods.stop
 
----Returns a driver, which makes the event loop step the object. The loop references the object only between `start` and `stop`, so that an
----unused object can be garbage-collected.
+---Returns a driver, which makes the event loop step the object. The event loop references the object only between `start` and `stop`, so
+---that an unused object can be garbage-collected.
 ---@param source omni.Source
 ---@param work fun(source: omni.Source): boolean|nil  steps the object; if it returns true, the driver stops until the next call to `start`
 ---@return omni.Driver

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Runs fibers in turns. In each turn, the scheduler waits for descriptors and timers, then runs each ready fiber until it parks or ends.
--- Each Lua state has one scheduler. The public functions in join.lua and scope.lua build on the scheduler.
+-- Each Lua state has one scheduler. The public functions in join.lua and scope.lua are built on the scheduler.
 
 local caller = require "omni.loop.caller"
 local core = require "omni.core"
@@ -13,9 +13,9 @@ local running, isyieldable = coroutine.running, coroutine.isyieldable
 local times <const> = timers.times
 
 ---@class omni.Pollable
----@field pollfd fun(self): integer       a descriptor that is readable when `step` has work
----@field timeout fun(self): number|nil   seconds until `step` must be called anyway; 0: at once, nil: never
----@field step fun(self)                  does the work that is ready; never blocks
+---@field pollfd fun(self): integer       a descriptor that is readable when `step` has work to do
+---@field timeout fun(self): number|nil   seconds until `step` must be called in any case; 0: immediately, nil: never
+---@field step fun(self)                  performs all pending work; never blocks
 
 --- A waiting fiber's table has only four fields, since Lua would double the table's size for a fifth field.
 ---@class omni.Fiber
@@ -81,7 +81,7 @@ local function end_step()
   interrupted, current, stepping = current, nil, false
 end
 
--- Returns whether a step is really still running, since a step may end without a call to `end_step` if memory runs out repeatedly.
+-- Returns whether a step is actually still running. A step may end without a call to `end_step` if memory runs out repeatedly.
 local function is_on_stack()
   local level = 0
   while true do

@@ -90,7 +90,7 @@ local function run(fn, ...)
 end
 
 ---Works like `omni.run`, but if any fiber fails while nobody is waiting to join it, `omni.scope` cancels all other fibers in the scope and
----raises that fiber's error. Either all fibers in the scope succeed, or none of them continues.
+---raises that fiber's error.
 ---@param fn function
 ---@return any ...  the results of `fn`
 local function scope(fn, ...)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- A first-in, first-out wait queue of fibers. The queue's owner decides when the first fibers may continue. The queue keeps the fibers'
--- order, even when fibers in the middle are cancelled.
+-- order, even if fibers in the middle of the queue are cancelled.
 
 local loop = require "omni.loop"
 

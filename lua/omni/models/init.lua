@@ -175,7 +175,7 @@ local function learn(client, name)
   return known
 end
 
--- Returns the result of `learn`, from the cache if the cached result is recent enough. Simultaneous callers share one request.
+-- Returns the result of `learn`, from the cache if the cached result is recent enough. Concurrent callers share one request.
 local function known_of(client, name)
   client.known_models = client.known_models or {}
   local cache = client.known_models
@@ -208,7 +208,7 @@ end
 ---@param client omni.Client
 ---@param name? string   the model's name (default: "google/gemini-omni")
 ---@param input table
----@param with_placeholders? boolean  whether placeholders may replace URLs; the copy isn't ready to send then
+---@param with_placeholders? boolean  whether placeholders may replace URLs; if so, the copy isn't ready to send
 ---@return table|nil     a copy, ready to send
 ---@return omni.Error|nil  code "invalid_input", with `field`: a field of the input, or "model" if the service doesn't have the model
 local function check(client, name, input, with_placeholders)

@@ -12,7 +12,7 @@ local core = {}
 ---An object implemented in C that the event loop can drive (lua/omni/loop/pollable.lua).
 ---@class omni.Source
 local Source = {}
----Returns a descriptor that is readable when `step` has work.
+---Returns a descriptor that is readable when `step` has work to do.
 ---@return integer
 function Source:pollfd() end
 ---Returns the number of seconds until `step` must be called even if the descriptor isn't readable, or nil if there is no limit.
@@ -140,7 +140,7 @@ function Http:post(owner, url, body, content_type) end
 ---@param other omni.Http
 function Http:trust(other) end
 ---Returns the network settings for a URL, and the source of each setting. `proxy` is the proxy's URL without the user and the password;
----`proxy_used` is true if requests for this URL use the proxy.
+---`proxy_used` is true if requests to this URL use the proxy.
 ---@param url? string  by default the service's base URL
 ---@return { proxy?: string, proxy_from?: string, proxy_used?: boolean, no_proxy_from?: string, ca_file?: string, ca_file_from?: string,
 ---  ca_dir?: string, ca_dir_from?: string, allow_private_networks: boolean }
@@ -177,9 +177,9 @@ function PollSet:add(fd) end
 ---@param fd integer
 function PollSet:remove(fd) end
 ---Waits until a descriptor is readable.
----@param timeout number|nil  seconds; nil: without limit
+---@param timeout number|nil  seconds; nil: no limit
 ---@param ready table<integer, true>  receives the ready descriptors
----@return integer count  0 also after a signal
+---@return integer count  also 0 after a signal
 function PollSet:wait(timeout, ready) end
 ---Returns a descriptor that is readable when any descriptor in the set is readable.
 ---@return integer

@@ -60,7 +60,7 @@ function Listener:reload() end
 ---again does nothing. A `<close>` variable and the garbage collector also close the listener.
 function Listener:close() end
 
----The body of a response: a string, or a part of a file (by default the rest of the file).
+---A response body, which is either a string or a range of bytes from a file (by default, from `offset` to the end of the file).
 ---@alias omni.RequestBody string|{ file: string, offset?: integer, length?: integer }
 
 ---Faults to inject.

@@ -19,7 +19,7 @@
 ---@field poll_min? number           the shortest wait between two queries of a task, in seconds (default 2; 0.05 with a sandbox key)
 ---@field poll_max? number           the longest wait between two queries of a task, in seconds (default 30; 0.5 with a sandbox key)
 ---@field media_wait? number         seconds for which omni queries a successful task without media (default 300; 5 with a sandbox key)
----@field rate? number               requests a second, for each key without a rate of its own (default: no limit)
+---@field rate? number               requests per second, for each key without its own rate (default: no limit)
 ---@field max_connections? integer   simultaneous connections for each key (default 64)
 ---@field max_bytes? integer         maximum size of a response in bytes (default 8388608)
 ---@field max_download_bytes? integer  maximum size of a downloaded file in bytes (default 17179869184)
@@ -67,7 +67,7 @@
 ---@class omni.KeyOptions
 ---@field key string           the API key
 ---@field in_flight? integer   tasks in flight at the same time (default: no limit)
----@field rate? number         requests a second (default: the client's `rate`)
+---@field rate? number         requests per second (default: the client's `rate`)
 
 ---@class omni.SubmitOptions
 ---@field model? string         (default "google/gemini-omni")
@@ -113,7 +113,7 @@
 ---@field index? integer        the number of the file among the task's results (default 1)
 ---@field timeout? number       seconds for the whole call; a partial download stays in PATH.part (default: no limit while bytes move)
 ---@field on_progress? fun(bytes: integer, total: integer|nil)
----@field any? boolean          accept files of any kind, not only pictures, films and sound (default false)
+---@field any? boolean          accept files of any kind, not only images, videos and audio (default false)
 ---@field aside? boolean        rename a different file with that name to "NAME (older 1)" instead of replacing it (default false)
 ---@field store? boolean        whether to put the file into the client's store (default true)
 
@@ -154,7 +154,7 @@
 ---@field listen? string|false  "ADDRESS:PORT" or "PORT"; 0: any port; `false`: you call `receiver:handle` (default "127.0.0.1:8787")
 ---@field public_url? string    the URL under which the service reaches the receiver (default: the address it listens on)
 ---@field poll? number          seconds between two queries of a task whose callback doesn't arrive (default 60)
----@field tls_certificate? string  PEM file, for a server that speaks TLS itself
+---@field tls_certificate? string  PEM file with the receiver's certificate; enables TLS
 ---@field tls_key? string       PEM file, readable by its owner only
 ---@field on_event? fun(event: omni.CallbackEvent)  called for each request, and for each confirmed task
 
@@ -174,7 +174,7 @@
 ---@field cpu_seconds? number   seconds of processor time for an untrusted board (default 10)
 ---@field max_memory? integer   bytes of memory for an untrusted board (default 268435456)
 ---@field client? omni.Client   omni asks this client's service which inputs the models accept (default: omni uses only its own rules)
----@field interrupted? fun(): any  called now and then; once it returns true, loading ends with the code "cancelled"
+---@field interrupted? fun(): any  called from time to time; once it returns true, loading ends with the code "cancelled"
 
 ---The kind of media that a model makes:
 ---@alias omni.Modality
@@ -188,7 +188,7 @@
 ---@field only? string[]        only these scenes, and those that they build on
 ---@field redo? string[]        scenes that get a new take
 ---@field resubmit? string[]    scenes with an unknown outcome that may be submitted again
----@field prices? boolean       whether to ask the service for prices (default true)
+---@field prices? boolean       whether to request prices from the service (default true)
 
 ---@class omni.CommandLine  The settings that a shell command needs to work on the same board again.
 ---@field board string      the board's path
@@ -205,14 +205,14 @@
 ---@field directory string      the output folder; the run creates it if it doesn't exist
 ---@field plan? omni.Plan       an agreed plan from `omni.plan_storyboard`; can't be combined with `only`, `redo` and `resubmit`
 ---@field budget? number        maximum number of credits that this run may spend
----@field yes? boolean          consent to any price (default false: the run submits nothing without a plan, a consent or a budget)
+---@field yes? boolean          consent to any price (default false: the run submits nothing without a plan, consent or a budget)
 ---@field jobs? integer         maximum number of scenes in flight at the same time (default: the sum of the keys' limits, or 4)
 ---@field only? string[]        only these scenes, and those that they build on
 ---@field redo? string[]        scenes that get a new take
 ---@field resubmit? string[]    scenes with an unknown outcome that may be submitted again
 ---@field fail_fast? boolean    submit nothing more once a scene has failed (default false)
 ---@field on_event? fun(event: omni.RunEvent)
----@field interrupted? fun(): boolean  called now and then; once it returns true, the run ends as with `run:interrupt`
+---@field interrupted? fun(): boolean  called from time to time; once it returns true, the run ends as with `run:interrupt`
 ---@field before_plan? fun(): omni.Error|nil  called once this run has locked the directory, before it plans; an error ends the run
 ---@field on_plan? fun(plan: omni.Plan, problem: omni.Error|nil): boolean|nil, omni.Error|nil  called with the plan.
 ---  If omni refuses to carry out the plan, `problem` is the reason. Return true to consent, false (and an error) to submit nothing, or
@@ -332,7 +332,7 @@
 ---@field seed? integer         determines ids, durations, the look of clips, and random faults (default 1, but with new ids each time)
 ---@field credits? number       the initial balance (default 10000)
 ---@field in_flight? integer    tasks in flight at the same time (default: no limit)
----@field rate? number          requests per second for each key; further ones get 429 (default: no limit)
+---@field rate? number          requests per second for each key; further requests get 429 (default: no limit)
 ---@field key? string           the key that the sandbox requires (default: a sandbox key, made from the seed and the port)
 ---@field keys? integer|table[]  several accounts: their number, or an array of limits and of `{ key=, in_flight=, credits=, rate= }`
 ---@field faults? string[]      the faults to inject, such as `"drop-after:on=submit,first=1"` (default: nothing)
@@ -347,11 +347,11 @@
 ---@field timeout? number     seconds (default: no limit)
 
 ---@class omni.JoinAllOptions: omni.JoinOptions
----@field fail_fast? boolean  raise the error of the first failed fiber at once (default false)
+---@field fail_fast? boolean  raise the first failed fiber's error immediately (default false)
 
 ---@class omni.MapOptions
 ---@field limit? integer      maximum number of calls at the same time (default: no limit)
 ---@field fail_fast? boolean  when a call fails, cancel the running calls and start no others (default false)
 
 ---@class omni.HostOptions
----@field blocking? boolean   false: a call that waits outside of a fiber raises an error while the host's loop runs (default true)
+---@field blocking? boolean   false: a call that waits outside of a fiber raises an error while the host's event loop runs (default true)

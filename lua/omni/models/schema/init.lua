@@ -92,7 +92,7 @@ local function apply(check, schema, copy)
   return nil, "the schema is too deep, too large, or refers to itself without end"
 end
 
----Checks an input against an untrusted schema. The check takes a limited time, regardless of the schema's size, depth and references.
+---Checks an input against an untrusted schema. The check's running time is bounded, regardless of the schema's size, depth and references.
 ---
 ---If there are several problems, the check always reports the same one. The check looks first for a field with a wrong value (the required
 ---fields in the schema's order, then the other fields by name), then for an unknown field, and then for a missing field. If a schema
