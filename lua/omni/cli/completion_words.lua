@@ -24,7 +24,7 @@ local function faults()
   return names
 end
 
--- Returns a line for each word that begins with `text`, and puts `prefix` in front of each.
+-- Returns a line for each word that begins with `text`, with `prefix` in front of the word.
 local function matches(words, prefix, text, descriptions)
   local lines = {}
   for i, word in ipairs(words) do
@@ -54,7 +54,7 @@ local function value_lines(value, option_name, prefix, text, first)
   return {}
 end
 
--- Returns a text's first sentence without the full stop.
+-- Returns the first sentence of `text`, without the full stop.
 local function first_sentence(text)
   return ((text:match("^(.-)%.%s") or text):gsub("[.,]+$", ""))
 end

@@ -129,7 +129,7 @@ local function looks_right(key)
   return #key == 35 and key:find("^ak_%w+$") ~= nil
 end
 
--- A sandbox's default keys have 35 characters, as real keys do. Only the sandbox itself accepts its keys.
+-- A sandbox's default keys have 35 characters, the same number as real keys. Only the sandbox itself accepts its keys.
 local sandbox_stem <const> = "ak_sandboxsandbox"
 
 ---Returns the Nth key of the sandbox with this seed and port. The sandbox refuses keys for another seed or port.

@@ -177,7 +177,7 @@ local function alone(client, file)
   return busy
 end
 
--- Uploads a file, and retries as with any other call, except that only the seconds in which no byte was sent count against `retry_for`.
+-- Uploads a file, and retries after a temporary failure. Only the seconds in which no byte was sent count against `retry_for`.
 local function upload_with_retries(client, file, on_progress)
   local attempt, refused, idle = 0, 0, 0
   while true do

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Converts a picture's colours before encoding: HDR and wide gamuts become BT.709, and transparent areas become black.
+-- Converts a video's or an image's colours before encoding: HDR and wide gamuts become BT.709, and transparent areas become black.
 
 local hdr = { smpte2084 = true, ["arib-std-b67"] = true } -- PQ and HLG
 local wide = { bt2020 = true, smpte431 = true, smpte432 = true } -- `smpte432` is Display P3
@@ -24,7 +24,7 @@ local function has_alpha(video)
   return false
 end
 
----Returns whether a picture is HDR (PQ or HLG).
+---Returns whether a video stream is HDR (PQ or HLG).
 ---@param video omni.film.Video
 ---@return boolean
 function colour.is_hdr(video)
@@ -32,13 +32,14 @@ function colour.is_hdr(video)
   return hdr[transfer] == true
 end
 
--- Returns a picture's matrix. If an HD picture doesn't specify a matrix, returns BT.709, which players assume in that case, unlike ffmpeg.
+-- Returns a picture's matrix. If an HD video stream doesn't specify a matrix, returns BT.709, which players assume in that case, unlike
+-- ffmpeg.
 local function named_matrix(video)
   local _, matrix = names(video)
   return (matrix == "" or matrix == "unknown") and math.min(video.width, video.height) >= 720 and "bt709" or "auto"
 end
 
--- Returns a filter that specifies a picture's colour properties for zscale, which doesn't convert unspecified colours.
+-- Returns a filter that specifies a video stream's colour properties for zscale, which doesn't convert unspecified colours.
 local function named(video)
   local range, matrix, transfer, primaries = names(video)
   return ("setparams=range=%s:colorspace=%s:color_trc=%s:color_primaries=%s"):format(range == "pc" and "pc" or "tv",
@@ -46,8 +47,8 @@ local function named(video)
     wide[primaries] and primaries or "bt2020")
 end
 
----Returns filters that convert a picture to opaque BT.709 RGB, each followed by a comma. Returns "" for most clips, since ffmpeg's scale
----filter converts them.
+---Returns filters that convert a video stream to opaque BT.709 RGB, each followed by a comma. Returns "" for most clips, since ffmpeg's
+---scale filter converts them.
 ---@param video omni.film.Video
 ---@return string
 function colour.to_sdr(video)

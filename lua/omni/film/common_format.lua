@@ -34,7 +34,7 @@ local function alike(first, other, words)
   return true
 end
 
----Returns a deinterlacing filter, followed by a comma, or "" for a progressive picture.
+---Returns a deinterlacing filter, followed by a comma, or "" for progressive video.
 ---@param video omni.film.Video
 ---@return string
 function shape.deinterlace(video) return interlaced[video.field_order] and "bwdif=mode=send_frame:deint=interlaced," or "" end
@@ -100,12 +100,12 @@ local function seen(video)
   return width, height
 end
 
----Returns the size at which players show a picture, after rotation and with square pixels.
+---Returns the size at which players show a video, after rotation and with square pixels.
 ---@param video omni.film.Video
 ---@return number width, number height
 shape.seen = seen
 
--- Returns a picture's nominal frame rate, or the mean rate if the rate varies.
+-- Returns a video stream's nominal frame rate, or the mean rate if the rate varies.
 local function rate(video)
   local num, den = fraction(video.rate)
   local mean_num, mean_den = fraction(video.fps)
@@ -120,7 +120,7 @@ end
 ---@field num integer  frames in `den` seconds
 ---@field den integer
 
--- Returns a picture's size as text, such as "1280x720".
+-- Returns a video stream's size as a string, such as "1280x720".
 local function size_of(video)
   local width, height = seen(video)
   return ("%dx%d"):format(even(width), even(height))
@@ -146,7 +146,7 @@ function shape.is_in(video, into)
   return size_of(video) == ("%dx%d"):format(into.width, into.height) and num * into.den == into.num * den
 end
 
----Returns the largest size at which a clip's picture fits into a shape without being stretched.
+---Returns the largest size at which a clip fits into a shape without being stretched.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return integer width, integer height

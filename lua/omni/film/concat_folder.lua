@@ -10,7 +10,7 @@ local TAKEN <const> = 11 -- EWOULDBLOCK: another program has locked the folder
 local Work_methods = {}
 local Work_mt = { __name = "omni.film.work", __index = Work_methods }
 
--- Removes files from the folder, since a cut that is killed leaves its files behind.
+-- Removes files from the folder, since a killed cut leaves its files behind.
 local function clear(path, count)
   for _, name in ipairs { "film", "picture", "sound" } do os.remove(path .. "/" .. name) end
   for i = 1, count do
@@ -87,7 +87,7 @@ end
 local silent_packet <const> = "\xFF\xF1\x4C\x80\x02\x1F\xFC" .. "\x21\x00\x49\x90\x02\x19\x00\x23\x80"
 local packets_at_once <const> = 65536
 
----Writes a silent sound file, which is shorter than `seconds` by at most one packet.
+---Writes a silent audio file, which is shorter than `seconds` by at most one packet.
 ---@param seconds number
 ---@return string|nil path
 ---@return string|nil message

@@ -212,7 +212,7 @@ local function make(given)
   if failure then return nil, failure end
   local film
   film, failure = produce(job)
-  -- Encodes the pictures if joining has failed, since clips that seem to have the same format can still result in an incomplete film.
+  -- Encodes the clips' video if joining has failed, since clips that seem to have the same format can still result in an incomplete film.
   if not film and job.plan.copied and failure.code == "cut_failed" and not failure.hint then
     work:clear()
     film, failure = produce(job, true)
@@ -274,7 +274,7 @@ end
 ---@field transition_seconds? number[]   length of each transition: at most half of the shorter of its two clips
 
 ---Cuts one film from the clips, in the given order. The film is an MP4 file with one video and one audio stream (silence if the clips have
----no sound). If all clips have the same format, joins them without re-encoding their pictures. If the formats differ, scales and pads every
+---no sound). If all clips have the same format, joins them without re-encoding their video. If the formats differ, scales and pads every
 ---clip to the most common shape, and encodes it in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its
 ---frames. The file `output` keeps its old content until the new film is complete; unfinished files are in the folder OUTPUT.part.
 ---@param given omni.film.CutOptions

@@ -7,8 +7,8 @@ local transitions = require "omni.film.transitions"
 
 local sounds_at_once <const> = 16 -- number of clips whose sound a single ffmpeg run decodes
 
----The field `sound` specifies how to make the film's sound. The value "copy" joins the clips' sounds without encoding. The value "silence"
----means that no clip has sound. The value "group" decodes the sounds of several clips in each ffmpeg run. The value "piece" uses the sounds
+---The field `sound` specifies how to make the film's audio. The value "copy" joins the clips' audio without encoding. The value "silence"
+---means that no clip has audio. The value "group" decodes the audio of several clips in each ffmpeg run. The value "piece" uses the audio
 ---of the encoded pieces.
 ---@class omni.film.Plan
 ---@field copied boolean              join the pictures without encoding
@@ -48,7 +48,7 @@ local function copy(plan, found)
   for i, clip in ipairs(found) do
     local video, other = clip.video, found[i + 1]
     plan.frames, plan.seconds = plan.frames + video.frames, plan.seconds + video.seconds
-    -- A clip's picture can begin later than the clip itself, and the next picture must begin where the clip's picture ends.
+    -- A clip's video can begin later than the clip itself, and the next clip's video must begin where this clip's video ends.
     plan.lengths[i] = video.seconds + (other and video.start - other.video.start or 0)
     local samples = math.floor(plan.seconds * graph.rate + 0.5)
     if i % sounds_at_once == 1 then

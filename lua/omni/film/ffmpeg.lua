@@ -8,7 +8,7 @@ local process = require "omni.process"
 
 local environment = { AV_LOG_FORCE_NOCOLOR = "1" }
 
--- The file formats that clips may have. Formats that refer to other files, such as playlists, concat scripts and image sequences, aren't
+-- The file formats that clips can have. Formats that refer to other files, such as playlists, concat scripts and image sequences, aren't
 -- allowed.
 local formats = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mp3,wav,w64,flac,aac,ac3,aiff,caf"
 
@@ -16,11 +16,11 @@ local picture_formats = "png_pipe,jpeg_pipe,webp_pipe,gif_pipe,gif"
 
 local special = { ffmpeg = { "-nostdin", "-y" }, ffprobe = {} }
 
--- The maximum number of pixels in a picture. No video standard allows more pixels than level 6.2 of HEVC and AV1. The limit matters because
--- a decoder allocates memory for whatever size the stream states.
+-- The maximum number of pixels in an image or a video frame. No video standard allows more pixels than level 6.2 of HEVC and AV1. The limit
+-- matters because a decoder allocates memory for whatever size the stream states.
 local max_pixels <const> = 8192 * 4352
 
--- The memory limit, in bytes, for a program that decodes one clip with one thread. A decoder keeps up to 16 pictures in memory.
+-- The memory limit, in bytes, for a program that decodes one clip with one thread. A decoder keeps up to 16 frames in memory.
 local max_memory <const> = 3 << 30
 
 local tool = { max_pixels = max_pixels, max_memory = max_memory }
@@ -35,15 +35,15 @@ function tool.input(path, before)
     "-i", "file:" .. path)
 end
 
----Returns the arguments with which ffmpeg safely opens a single picture.
+---Returns the arguments with which ffmpeg safely opens a single image.
 ---@param path string
 ---@return string[]
 function tool.picture(path)
   return { "-max_pixels", tostring(max_pixels), "-protocol_whitelist", "file", "-format_whitelist", picture_formats, "-i", "file:" .. path }
 end
 
----Returns the arguments with which ffmpeg's concat demuxer opens a list of files. Keeps the timestamps, since a sound's first packet can
----have a timestamp below 0.
+---Returns the arguments with which ffmpeg's concat demuxer opens a list of files. Keeps the timestamps, since an audio stream's first
+---packet can have a timestamp below 0.
 ---@param path string
 ---@param offset? number  seconds to add to all times
 ---@return string[]
@@ -129,7 +129,7 @@ function tool.unreadable(path, why, damaged)
   }
 end
 
----Returns the error text for a picture that is too large to decode.
+---Returns the error message for a picture that is too large to decode.
 ---@param width integer
 ---@param height integer
 ---@return string

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Builds the filter graphs that ffmpeg uses to process pictures and sound. A filter graph contains only numbers, and names from omni's own
+-- Builds the filter graphs with which ffmpeg processes video and audio. A filter graph contains only numbers, and names from omni's own
 -- tables.
 
 local colour = require "omni.film.colour"
@@ -10,8 +10,8 @@ local rate <const> = 48000 -- samples per second in every film
 
 local graph = { rate = rate }
 
----Returns the number of the sound sample at which a frame begins. A sound's length is the difference between two such numbers, so lengths
----add up exactly.
+---Returns the number of the audio sample at which a frame begins. A piece of audio is as long as the difference between two such numbers,
+---so lengths add up exactly.
 ---@param frame integer
 ---@param into omni.film.Shape
 ---@return integer
@@ -19,8 +19,8 @@ function graph.sample(frame, into)
   return (frame * rate * into.den + into.num // 2) // into.num
 end
 
--- Returns the filters that convert a clip's frames from `first` up to `stop` to the film's shape. If the picture ends up to half a second
--- too early, the filters repeat the last frame.
+-- Returns the filters that convert a clip's frames from `first` up to `stop` to the film's shape. If the video ends up to half a second too
+-- early, the filters repeat the last frame.
 local function picture(stream, video, into, first, stop)
   local width, height = shape.fit(video, into)
   local steady, sdr = shape.is_steady(video, into), colour.to_sdr(video)
@@ -37,8 +37,9 @@ local function picture(stream, video, into, first, stop)
   }, ",")
 end
 
--- Returns the filters for `count` samples of a sound, beginning with sample `first`, or for silence. `start` is an expression for ffmpeg's
--- asetpts filter. The filters copy mono sound to both channels, since ffmpeg's own conversion would make it 3 dB quieter than players do.
+-- Returns the filters for `count` samples of an audio stream, beginning with sample `first`, or for silence. `start` is an expression for
+-- ffmpeg's asetpts filter. The filters copy mono sound to both channels, since ffmpeg's own conversion would make it 3 dB quieter than
+-- players do.
 local function sound(stream, audio, start, first, count)
   if not audio then return ("anullsrc=r=%d:cl=stereo,aformat=sample_fmts=fltp,atrim=end_sample=%d,asetpts=N/SR/TB"):format(rate, count) end
   return ("[%s]asetpts=PTS-%s,%saresample=%d:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo,apad,"
@@ -85,8 +86,8 @@ function graph.piece(piece, into, transition)
   }
 end
 
----Returns the filter graph that joins the clips' sounds; each sound is made as long as its clip's picture. The graph's inputs are the clips
----that have sound, in order; its output is named a.
+---Returns the filter graph that joins the clips' audio; each clip's audio is made as long as its video. The graph's inputs are the clips
+---that have audio, in order; its output is named a.
 ---@param clips omni.film.Probe[]
 ---@param samples integer[]  of each clip
 ---@return string

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Writes single frames from a clip as pictures: the last frame, for a scene that continues from it, and a small poster for the report.
+-- Writes single frames of a clip as images: the last frame, for a scene that continues from it, and a small poster for the report.
 
 local colour = require "omni.film.colour"
 local core = require "omni.core"
@@ -11,8 +11,8 @@ local probe = require "omni.film.probe"
 local shape = require "omni.film.common_format"
 local tool = require "omni.film.ffmpeg"
 
--- Represents an unfinished picture with a unique name. Closing the object removes the picture's file, unless the file has been renamed to
--- its final path.
+-- Represents an unfinished image file with a unique name. Closing the object removes the file, unless the file has been renamed to its
+-- final path.
 local Part_mt = { __close = function(part) os.remove(part.path) end }
 
 local function part_of(path)
@@ -26,7 +26,7 @@ local function not_written(message)
   return nil, err.new { code = "io", message = "can't write a picture: " .. message }
 end
 
--- Returns the filters that make a progressive SDR picture with square pixels. No side of the picture is longer than `size` pixels.
+-- Returns the filters that make a progressive SDR image with square pixels. No side of the image is longer than `size` pixels.
 local function upright(video, size)
   local width, height = "'trunc(iw*sar+0.5)'", "ih"
   if size then
@@ -37,7 +37,7 @@ local function upright(video, size)
     width, height, colour.matrix(video), "lanczos+accurate_rnd+full_chroma_int")
 end
 
--- Tries one start time after another until ffmpeg writes a picture.
+-- Tries one start time after another until ffmpeg writes an image.
 local function draw(clip, path, plan)
   local found, failure = probe(clip)
   if not found then return nil, failure end

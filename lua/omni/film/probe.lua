@@ -172,7 +172,7 @@ local function count_packets(path, streams)
   return true
 end
 
--- Returns the width at which the picture is displayed, in square pixels. Limits the width, since a file can state an absurd pixel aspect
+-- Returns the width at which the video is displayed, in square pixels. Limits the width, since a file can state an absurd pixel aspect
 -- ratio.
 local function shown_width_of(stream)
   local across, down = (stream.sample_aspect_ratio or ""):match "^(%d+):(%d+)$"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Makes a clip that shows one picture, so that a film can contain the picture.
+-- Makes a clip that shows a single image, so that a film can contain the image.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -28,7 +28,7 @@ local function draw(picture, path, seconds, place)
   return path
 end
 
----Makes a clip that shows a picture for the given number of seconds. The clip has the picture's size, and no sound.
+---Makes a clip that shows an image for the given number of seconds. The clip has the image's size, and no audio.
 ---@param picture string
 ---@param path string     keeps its old content until the clip is complete
 ---@param seconds number

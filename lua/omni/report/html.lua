@@ -9,7 +9,7 @@ local core = require "omni.core"
 local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
 local void = { br = true, meta = true, img = true, link = true }
 
----Cleans a text for display: returns valid UTF-8 without control characters or bidi overrides. Keeps line breaks ("\n") and tabs.
+---Cleans a string for display: returns valid UTF-8 without control characters or bidi overrides. Keeps line breaks ("\n") and tabs.
 ---@param text string
 ---@return string
 local function clean(text)
@@ -21,7 +21,7 @@ end
 local function escape(value)
   if type(value) == "number" then return core.format("%.14g", value) end
   if type(value) ~= "string" then error("html: expected a string or a number, got a " .. type(value)) end
-  if not value:find("[^\t\n !#$%%(-;=?-~]") then return value end -- nothing to clean or to escape, as in most texts
+  if not value:find("[^\t\n !#$%%(-;=?-~]") then return value end -- most strings need no cleaning or escaping
   return (clean(value):gsub("[&<>\"']", entities))
 end
 
@@ -42,7 +42,7 @@ local tag = setmetatable({}, {
   end,
 })
 
----Marks a text as omni's own markup, which isn't escaped. Never use `raw` for text from an external source.
+---Marks a string as omni's own markup, which isn't escaped. Never use `raw` for text from an external source.
 ---@param markup string
 local function raw(markup)
   return setmetatable({ markup }, Raw_mt)

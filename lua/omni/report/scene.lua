@@ -12,7 +12,7 @@ local eager_players <const> = 6
 local max_reference <const> = 200 * 1024 -- maximum size of an embedded reference in bytes; many scenes can use the same reference
 local long_prompt <const> = 1200 -- maximum length, in bytes, of a prompt that the report doesn't collapse
 
--- The HTML element for each kind of media file, by the file's extension.
+-- Maps a media file's extension to an HTML element.
 local elements = {}
 for kind, extensions in pairs {
   video = "mp4 m4v mov webm mkv ogv", audio = "mp3 wav m4a ogg oga flac aac", img = "png jpg jpeg webp gif",
@@ -113,7 +113,7 @@ local function references(context, scene)
   return { h.h4 { "References" }, h.ul { class = "references", items } }
 end
 
--- Returns a text in which options such as "--adopt" aren't broken across two lines.
+-- Returns a string in which options such as "--adopt" can't be broken across two lines.
 local function with_options(text)
   local parts, from = {}, 1
   for at, option, after in text:gmatch("()(%-%-[%w-]+)()") do

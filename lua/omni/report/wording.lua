@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Writes the report's texts about states, credits, durations and times.
+-- Creates the report's wording for states, credits, durations and times.
 
 local core = require "omni.core"
 
@@ -27,12 +27,12 @@ local states = {
   waiting = { word = "Not yet submitted", tone = "idle", icon = "dots", charged = "no" },
 }
 
--- Returns the value if it is a finite number; otherwise nil.
+-- Returns the value if it is a finite number, or nil if it isn't.
 local function finite(value)
   return type(value) == "number" and value == value and math.abs(value) < 1e15 and value or nil
 end
 
----Returns "6 credits", "1 sandbox credit" or "2.5 credits"; nil if the value isn't an amount.
+---Returns a string such as "6 credits", "1 sandbox credit" or "2.5 credits", or nil if the value isn't an amount.
 ---@param amount any
 ---@param sandbox? boolean
 ---@return string|nil
@@ -43,7 +43,7 @@ local function credits(amount, sandbox)
   return ("%s %scredit%s"):format(number, sandbox and "sandbox " or "", number == "1" and "" or "s")
 end
 
----Returns a text about a scene's cost.
+---Describes a scene's cost.
 ---@param scene table
 ---@param sandbox? boolean
 ---@return string
@@ -59,7 +59,7 @@ local function cost(scene, sandbox)
   return about and ("cost unknown, about %s"):format(about) or "cost unknown"
 end
 
----Returns the value if it is a possible duration in seconds; otherwise nil.
+---Returns the value if it is a possible duration in seconds, or nil if it isn't.
 ---@param value any
 ---@return number|nil
 local function seconds_of(value)
@@ -67,7 +67,8 @@ local function seconds_of(value)
   return value and value >= 0 and value or nil
 end
 
----Returns "42 s", "7 min 12 s" or "1 h 05 min 09 s"; nil if the value isn't a duration. A duration below 10 s has one decimal place.
+---Returns a string such as "42 s", "7 min 12 s" or "1 h 05 min 09 s", or nil if the value isn't a duration. A duration below 10 s has one
+---decimal place.
 ---@param seconds any
 ---@return string|nil
 local function duration(seconds)
@@ -80,7 +81,7 @@ local function duration(seconds)
   return ("%d h %02d min %02d s"):format(whole // 3600, whole % 3600 // 60, whole % 60)
 end
 
----Formats a duration as `duration` does, but to a hundredth of a second: "12.5 s", "2 min 05.04 s".
+---Formats a duration with a precision of a hundredth of a second, such as "12.5 s" or "2 min 05.04 s".
 ---@param seconds any
 ---@return string|nil
 local function exact_duration(seconds)
@@ -93,7 +94,7 @@ local function exact_duration(seconds)
   return (duration(whole):gsub(" s$", fraction .. " s"))
 end
 
----Returns the value if it is a time in seconds in the years 1970 to 9999; otherwise nil.
+---Returns the value if it is a Unix time in the years 1970 to 9999, or nil if it isn't.
 ---@param value any
 ---@return number|nil
 local function moment(value)

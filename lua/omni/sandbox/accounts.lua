@@ -96,7 +96,7 @@ function Accounts_methods:find(key)
   return self.by_key[key or ""]
 end
 
----Returns whether a text contains any account's key.
+---Returns whether a string contains any account's key.
 ---@param text string
 ---@return boolean
 function Accounts_methods:leaks(text)

@@ -66,8 +66,8 @@ local function file_failed(message)
   return nil, err.new { code = "io", message = "a clip can't be written: " .. core.clean(message, 400) }
 end
 
--- Holds a temporary directory for the texts, and the path of the unfinished clip. Closing the object removes the directory and the
--- unfinished clip.
+-- Contains the path of a temporary directory for text files, and the path of the unfinished clip. Closing the object removes the directory
+-- and the unfinished clip.
 local Scratch_mt = {}
 
 function Scratch_mt:__close()

@@ -8,7 +8,7 @@ local function mix(z)
   return z ~ (z >> 31)
 end
 
----Returns a 64-bit hash of a text (FNV-1a with an additional mixing step). Not suitable for secrets.
+---Returns a 64-bit hash of a string (FNV-1a with an additional mixing step). Not suitable for secrets.
 ---@param text string
 ---@param seed? integer
 ---@return integer

@@ -38,7 +38,8 @@ local function without_nulls(input)
   return fields
 end
 
--- Checks a submit's body as the service does. Returns the argument for `tasks:accept`, or nil and an error message that names the field.
+-- Checks a submit's body in the same way as the service. Returns the argument for `tasks:accept`, or nil and an error message that names
+-- the field.
 local function check(body)
   if body.wrong then return nil, body.wrong end
   local name, input, callback_url = body.fields.model, body.fields.input, body.fields.callback_url

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Designs the picture in the sandbox's clips: a title card that shows the prompt. Returns a filter graph for ffmpeg, and the graph's texts.
+-- Designs the picture in the sandbox's clips: a title card that shows the prompt. Returns a filter graph for ffmpeg, and the strings that
+-- the graph draws.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
@@ -35,7 +36,7 @@ local function width(text)
   return sum
 end
 
--- Returns the length in bytes of a text's longest prefix that isn't wider than `room`. The prefix contains at least one code point.
+-- Returns the length in bytes of a string's longest prefix that isn't wider than `room`. The prefix contains at least one code point.
 local function fitting(text, room)
   local sum, bytes = 0, 0
   for at, code in utf8.codes(text) do
@@ -47,13 +48,13 @@ local function fitting(text, room)
   return bytes
 end
 
--- If a text is wider than `room`, shortens it and adds an ellipsis.
+-- If a string is wider than `room`, shortens it and adds an ellipsis.
 local function shorten(text, room)
   if width(text) <= room then return text end
   return text:sub(1, fitting(text, room - 1)) .. "…"
 end
 
--- Breaks a text into lines that are at most `room` wide, measured in font sizes. If a word is longer than a line, breaks the word, too.
+-- Breaks a string into lines that are at most `room` wide, measured in font sizes. If a word is longer than a line, breaks the word, too.
 local function wrap(text, room, max_lines)
   local lines, line, length = {}, "", 0
   local function flush()
@@ -155,7 +156,7 @@ local function facts(spec, seconds, w, h, room)
   return text
 end
 
--- Returns the filters that draw texts on the picture, and these texts, which the filters read from files in `directory`.
+-- Returns the filters that draw strings on the picture, and these strings, which the filters read from files in `directory`.
 local function writing(spec, directory, font, accent, seconds, w, h)
   local unit = math.min(w, h) / 720
   local side, top, small = math.floor((w > h and 84 or 64) * unit), math.floor(78 * unit), math.floor(24 * unit)
@@ -204,8 +205,8 @@ end
 ---@field seconds number             the exact duration of the frames
 ---@field texts table<string, string>  file name → text; empty without a font
 
----Returns the filter graph that draws a clip or an image, and its texts. The caller must write the texts to files in `directory` before
----ffmpeg runs.
+---Returns the filter graph that draws a clip or an image, and the strings on it. The caller must write these strings to files in
+---`directory` before ffmpeg runs.
 ---@param spec omni.sandbox.ClipSpec
 ---@param directory string
 ---@param can { font: string|nil, gradients: boolean }

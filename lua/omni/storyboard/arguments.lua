@@ -5,7 +5,7 @@
 local language = require "omni.storyboard.language"
 local options = require "omni.options"
 
----Checks the arguments. Raises an error if an argument is missing or wrong. The error contains the function's name, and the line of the
+---Checks the arguments. Raises an error if an argument is missing or invalid. The error contains the function's name, and the line of the
 ---caller's caller.
 ---@param board any
 ---@param given any

@@ -18,7 +18,7 @@ function command.define(parser)
   parser:flag("--json", "Print JSON events, one per line.")
 end
 
--- The texts for the receiver's events. An event that isn't listed means that a callback was refused.
+-- The messages for the receiver's events. An event that isn't listed means that a callback was refused.
 local event_texts <const> = {
   accepted = "accepted", confirmed = "confirmed", settled = "found the task of a lost submit", forwarded = "forwarded",
   taken_over = "took over", recorded = "recorded the end", not_recorded = "can't be awaited",

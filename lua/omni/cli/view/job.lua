@@ -26,7 +26,7 @@ function view.line(job)
   return ("%s  %s%s"):format(job.job, job.state, done ~= "" and "  " .. done or "")
 end
 
--- Returns a remark: the job's worker, the film's name, or the job's error.
+-- Returns a remark on a job: its worker, the film's name, or the job's error.
 local function remark(job)
   local parts = {}
   if job.state == "running" then parts[1] = "on " .. (job.worker or "?") end

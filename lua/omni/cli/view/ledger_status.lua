@@ -52,14 +52,14 @@ local function write_to_fetch(out, event)
   end
 end
 
--- Returns a text such as "80 credits (2 submits), and about 40 not yet reported".
+-- Returns a string such as "80 credits (2 submits), and about 40 not yet reported".
 local function describe_sum(sum, sandbox)
   local more = text.not_reported(sum.estimated)
   if sum.given_up > 0 then more = core.format("%s; about %.14g of it given up", more, sum.given_up) end
   return ("%s (%s)%s"):format(text.credits(sum.credits, sandbox), text.count(sum.submits, "submit"), more)
 end
 
--- Returns a text such as "https://api.crun.ai, key 3fa1c2d4e5f6".
+-- Returns a string such as "https://api.crun.ai, key 3fa1c2d4e5f6".
 local function describe_account(account)
   local base_url, fingerprint = account:match("^(.*) (%x+)$")
   return text.clean(base_url and ("%s, key %s"):format(base_url, fingerprint) or account)

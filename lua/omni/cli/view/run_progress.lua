@@ -51,7 +51,7 @@ function Plain_methods:event(event)
   self.out:flush()
 end
 
--- Prints that a wait has begun.
+-- Prints what the run has begun to wait for.
 function Plain_methods:wait(words)
   self.out:write(words, "\n")
   self.out:flush()

@@ -131,7 +131,7 @@ end
 
 -- --- the whole
 
--- Writes a sentence, wrapped between words. Further lines are aligned with the text after `label` in the first line.
+-- Writes a message that is wrapped between words. Further lines are aligned with the text after `label` in the first line.
 local function write_words(out, label, words, columns)
   for index, line in ipairs(text.wrap(words, columns and math.max(20, columns - 1 - #label))) do
     out:write(index == 1 and label or (" "):rep(#label), line, "\n")

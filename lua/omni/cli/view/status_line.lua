@@ -61,7 +61,7 @@ function Line_methods:refresh()
   self.shown = shown
 end
 
----Replaces the status with a new text.
+---Replaces the status with a new one.
 ---@param words string  cleaned
 function Line_methods:draw(words)
   self.status = words

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Formats tables and lists of fields as aligned lines. On a terminal, a table's lines fit the terminal's width. Control characters are
--- removed from all texts in a table.
+-- removed from all cells.
 
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
@@ -20,7 +20,7 @@ local function words_of(value)
   return text.clean(value or "")
 end
 
--- Wraps texts into lines of at most `width` columns.
+-- Wraps strings into lines of at most `width` columns.
 local function wrap_all(texts, width)
   local all = {}
   for _, one in ipairs(texts) do
@@ -72,7 +72,7 @@ local function wrapped(columns, widths, cells, width, before)
   return lines
 end
 
--- Returns a row's texts without control characters: one for each column, and the list of texts in the last cell.
+-- Returns a row's strings without control characters: one for each column, and a list of the strings in the last cell.
 local function cells_of(columns, row)
   local cells, last = { texts = {} }, row[#columns]
   for i = 1, #columns - 1 do cells[i] = words_of(row[i]) end
@@ -101,7 +101,7 @@ local function lines(columns, rows, options)
   local result = {}
   for i, row in ipairs(cells) do
     local made = wraps and wrapped(columns, widths, row, width, before) or { joined(widths, row, #columns) }
-    if i == 1 and wraps and width - before - GAP < READABLE then made = { made[1] } end -- texts below the other cells need no column header
+    if i == 1 and wraps and width - before - GAP < READABLE then made = { made[1] } end -- text below the other cells needs no column header
     for _, line in ipairs(made) do
       if width then line = text.cut(line, width) end
       result[#result + 1] = i == 1 and paint and paint("title", line) or line

@@ -6,7 +6,7 @@ local next_command = require "omni.storyboard.next_command"
 
 local ELLIPSIS = "…"
 
--- Truncates a text to at most `columns` columns, and ends it with an ellipsis if it was too long.
+-- Truncates a string to at most `columns` columns. If the string was too long, the result ends with an ellipsis.
 local function cut(text, columns)
   if core.columns(text) <= columns then return text end
   if columns < 1 then return "" end
@@ -50,7 +50,7 @@ local function fit(name, columns)
   return text .. (" "):rep(columns - core.columns(text))
 end
 
----Wraps a text into lines of at most `columns` columns, at spaces; breaks a word only if it is longer than a line.
+---Wraps a string at spaces into lines of at most `columns` columns. Breaks a word only if the word is longer than a line.
 ---@param text string
 ---@param columns? integer  nil: one line
 ---@return string[]
@@ -147,7 +147,7 @@ local codes = {
   reuse = "32", resume = "34", submit = "36", wait = "36", invalid = "31", left = "2", -- actions of a plan
 }
 
----Returns a function that colours a text according to a state's name, or leaves the text unchanged if colours are off.
+---Returns a function that colours a string according to a state's name, or returns the string unchanged if colours are off.
 ---@param wanted boolean
 ---@return fun(name: string, text: string): string
 local function painter(wanted)

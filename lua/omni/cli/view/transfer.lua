@@ -32,7 +32,7 @@ function Meter_methods:rate()
   return (self.bytes - first.bytes) / (now - first.at)
 end
 
----Describes the progress in at most `columns` columns. If the text is too long, shortens the name first.
+---Describes the progress in at most `columns` columns. If the description is too long, shortens the file's name first.
 ---@param columns integer
 ---@return string  "keeper.png   45%  1.22 of 2.71 MB  840 kB/s  0:02 left"
 function Meter_methods:words(columns)

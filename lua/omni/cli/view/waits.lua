@@ -13,7 +13,7 @@ local SLOW <const> = 3     -- seconds after which a request without a response, 
 local STALLED <const> = 5  -- a transfer has stalled after this many seconds without a byte, or after `patience` seconds if that is longer
 local BRIEF <const> = 1    -- seconds after which a wait for a slot is shown
 local GRACE <const> = 1    -- if a retry fails within this many seconds, the same wait continues
-local WORDY <const> = 70   -- if there are at least this many columns, the text for a transfer contains a verb
+local WORDY <const> = 70   -- if there are at least this many columns, a transfer's description contains a verb
 
 ---@alias omni.cli.WaitKind
 ---| "lock"      another run uses the output folder
@@ -64,7 +64,7 @@ local function transfer_words(waits, wait, columns)
   return verb .. wait.meter:words(columns - #verb)
 end
 
--- The text and the rank for each kind of wait. The most important kinds have the lowest ranks.
+-- The description and the rank of each kind of wait. The most important kinds have the lowest ranks.
 local kinds <const> = {
   lock = { rank = 1, words = function(waits, wait, columns)
     local rest = "; waiting for it" .. lasting(waits, wait)
@@ -108,7 +108,7 @@ local kinds <const> = {
   upload = { rank = 9, words = transfer_words },
 }
 
----Returns the text for a wait. The text can contain a countdown or the time since the wait began.
+---Returns a description of a wait, which can contain a countdown or the time since the wait began.
 ---@param wait omni.cli.Wait
 ---@param columns? integer  the text may be wider; the caller must then truncate it
 ---@return string
@@ -116,7 +116,7 @@ function Waits_methods:words(wait, columns)
   return kinds[wait.kind].words(self, wait, columns or math.maxinteger)
 end
 
----Returns the texts for the current waits, most important first, each in at most `columns` columns.
+---Returns descriptions of the current waits, the most important wait first, each in at most `columns` columns.
 ---@param columns integer
 ---@param most integer  how many; if there are more waits, the last text says how many more
 ---@return string[]
@@ -204,7 +204,7 @@ function on.retry(self, event)
   wait.ends = wait.ends > self.now() and math.min(wait.ends, ends) or ends
 end
 
--- Starts a fiber that waits for a moment, since a slot often becomes free soon, and then looks up who is using the slots.
+-- Starts a fiber that looks up who is using the slots. First, the fiber waits for a moment, since a slot often becomes free soon.
 function on.slots_full(self, event)
   self.full = event
   local since = self.now()

@@ -14,7 +14,7 @@ local a, missing = problems.a, problems.missing
 local DEFAULT_OUTPUT <const> = "film.mp4"
 local DEFAULT_SECONDS <const> = 0.5 -- length of a transition
 local MAX_SECONDS <const> = 5
-local MAX_STILL <const> = 60 -- maximum number of seconds for which a film can show a picture
+local MAX_STILL <const> = 60 -- maximum number of seconds for which a film can show an image
 local MAX_VOLUME <const> = 10
 local MAX_OUTPUT_BYTES <const> = 120
 local MAX_CLIPS <const> = 10000 -- maximum number of clips in a film (lua/omni/film/cut.lua)
@@ -189,7 +189,7 @@ local function cut(value, scenes, names, yields, fail)
       add(result, name, still_seconds(name, seconds, yields[name], place, fail))
     end
   end
-  if last == 0 then -- by default, the film contains all clips, but no pictures or sounds
+  if last == 0 then -- by default, the film contains all clips, but no images or audio files
     for _, scene in ipairs(scenes) do
       if yields[scene.name] == "video" then add(result, scene.name, false) end
     end

@@ -107,7 +107,7 @@ local function known_fields(model)
   return known
 end
 
----Checks the names of a scene's fields. Calls `fail` for each wrong name. A scene can disable any default, whatever the scene's model.
+---Checks the names of a scene's fields. Calls `fail` for each invalid name. A scene can disable any default, whatever the scene's model.
 ---@param fields table
 ---@param defaults table
 ---@param model string

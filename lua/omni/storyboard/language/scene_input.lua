@@ -59,7 +59,7 @@ end
 -- Returns the top-level field to which a location in an input belongs, such as "img_urls" for "img_urls[2]".
 local function field_at(place) return place:match "^[^%.%[]+" end
 
--- If a text looks like a file's path where the model expects a URL, returns a hint that shows what to write instead.
+-- If a string looks like a file's path where the model expects a URL, returns a hint that shows what to write instead.
 local function file_hint(given, place)
   local value = given
   for key in place:gmatch "[^%.%[%]]+" do
@@ -79,7 +79,7 @@ local function in_words(bad, items)
   return bad
 end
 
--- Checks a scene's input. After an error, removes the wrong field and checks the input again, to find the next error. A setting from the
+-- Checks a scene's input. After an error, removes the invalid field and checks the input again, to find the next error. A setting from the
 -- defaults that the model doesn't have isn't an error here; `board.defaults_check` collects such settings. Returns a checked copy, or nil
 -- if there was an error.
 local function check(declared, model, given, items, board, fail)
@@ -123,12 +123,12 @@ end
 local function resolve(declared, board, add)
   local own, defaults, reported, sound = declared.fields, board.defaults, {}, true
   local model = scenes.model_of(own, defaults)
-  -- `source` is the name of the wrong default, if the error is in a default.
+  -- `source` is the name of the invalid default, if the error is in a default.
   local function fail(bad, field, source)
     if not bad then return end
     sound = false
     for _, name in ipairs(field and scenes.sources_of(field) or {}) do
-      if reported[name] then return end -- the field is missing only because its name or its value was wrong
+      if reported[name] then return end -- the field is missing only because its name or its value was invalid
     end
     reported[bad.field and field_at(bad.field) or 0], reported[bad.meant or 0] = true, true
     if source then

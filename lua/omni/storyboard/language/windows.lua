@@ -130,7 +130,7 @@ end
 
 ---Makes one scene for each window of a film. Waits while ffprobe reads the film's length. Put the result among the board's scenes, or call
 ---the result with the fields that the scenes share. For example, `name = "street"` names the scenes "street 1", "street 2", ... (default:
----the file's name). Raises an `invalid_board` error if an argument is wrong or the film can't be read.
+---the file's name). Raises an `invalid_board` error if an argument is invalid or the film can't be read.
 ---@param source omni.Placeholder  a file
 ---@param seconds number     length of each window, 1 or more; the last window ends with the file
 ---@return omni.Windows

@@ -22,7 +22,7 @@ local function cut_form(plan)
   return json.canonical { cut = plan.board.cut or false, audio = plan.audio_sha256 or false }
 end
 
--- Returns the differences between two plans for the same scene. Each difference is a text that can follow "scene NAME: " in a message.
+-- Returns the differences between two plans for the same scene. Each difference is a string that can follow "scene NAME: " in a message.
 local function of_scene(before, after, scene)
   if before.identity ~= after.identity then
     local found = {}

@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Compares two forms of a scene (identity.lua) field by field. Describes each difference with a short text, which plans show as a reason.
+-- Compares two forms of a scene (identity.lua) field by field. Describes each difference briefly; plans show these descriptions as the
+-- reason for submitting a scene again.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 
-local SHOWN <const> = 60 -- maximum number of bytes of a text that a difference shows
+local SHOWN <const> = 60 -- maximum number of bytes of a string that a difference shows
 
 -- Returns the position at which the UTF-8 character that contains this byte begins.
 local function at_character(text, at)
@@ -12,7 +13,7 @@ local function at_character(text, at)
   return at
 end
 
--- Shortens two texts to the parts around their first difference.
+-- Shortens two strings to the parts around their first difference.
 local function cut_texts(old, new)
   if #old <= SHOWN and #new <= SHOWN then return core.clean(old, SHOWN), core.clean(new, SHOWN) end
   local same = 0

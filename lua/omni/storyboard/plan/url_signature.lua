@@ -24,7 +24,7 @@ local function belongs(name, kind)
   return kind.names[name] or kind.prefix and name:sub(1, #kind.prefix) == kind.prefix
 end
 
----Returns a URL without its signature. Returns any other text unchanged.
+---Returns a URL without its signature. Returns any other string unchanged.
 ---@param text string
 ---@return string
 local function unsigned(text)
