@@ -90,7 +90,7 @@ local function check(self, method, path, headers, body)
   return result, id, status, problem
 end
 
--- Counts and confirms a callback that the listener has already answered, since it was expected.
+-- Counts and confirms an expected callback, to which the listener has already responded.
 local function accept_expected(self, number, final)
   self.counts.accepted = self.counts.accepted + 1
   local entry = self.tokens.expected[number]
@@ -207,7 +207,7 @@ local function serve(self, given)
   }, function(request)
     return self:handle(request:method(), request:path(), request:headers(), request:body())
   end)
-  if self.server and not self.on_event then -- an event contains the callback's body, which the listener doesn't keep
+  if self.server and not self.on_event then -- the hook needs the callback's body, which the listener doesn't keep
     self.tokens.listener = self.server.listener
     self.server.on_callback = function(number, final) return accept_expected(self, number, final) end
   end

@@ -166,7 +166,7 @@ function Tokens_methods:forget(hash)
   drop(self, hash)
 end
 
----Makes the listener respond to callbacks with this token that name the token's task, since they need neither the ledger nor a refusal.
+---Lets the listener respond to callbacks with this token if they name the token's task, because such callbacks don't need the ledger.
 ---@param entry omni.Token  a token of this receiver, with a task id
 function Tokens_methods:expect(entry)
   if not self.listener then return end

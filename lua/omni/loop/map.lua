@@ -56,8 +56,7 @@ end
 ---@param list any[]
 ---@param opts? omni.MapOptions
 ---@param fn fun(value: any, index: integer): any, any  returns a result, or nil and an error
----@return table|nil results  the first result of each call, in the order of the list, and the number of calls in `n`; nil after a failure
----  with `fail_fast`
+---@return table|nil results  each call's first result, in the order of the list, with the count `n`; nil after a failure with `fail_fast`
 ---@return any errors         nil if no call failed; otherwise a table that maps indexes to errors or, with `fail_fast`, the first error
 ---@return integer|nil index  with `fail_fast`, the index of the value whose call failed
 local function map(list, opts, fn)

@@ -35,8 +35,8 @@ function Listener:step() end
 ---@return omni.Request|nil
 function Listener:next() end
 
----Registers the token of a task. The listener then responds with 200 to a POST request whose path ends with the token and whose body
----names the task, and `next` doesn't return this request. Replaces an earlier registration of the token.
+---Registers a task's token. The listener then responds with 200 to a POST request whose path ends with the token and whose body names the
+---task, and `next` doesn't return this request. Replaces any earlier registration of the token.
 ---@param digest string   the SHA-256 of the token (32 hexadecimal digits in lower case), as hexadecimal digits
 ---@param task_id string
 ---@return integer number  for `callback`
