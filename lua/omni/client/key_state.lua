@@ -10,7 +10,7 @@ local poller = require "omni.client.poller"
 local transports = require "omni.http.transport"
 
 local TASK_LASTS <const> = 3600       -- number of seconds for which a submitted task counts as in flight (csrc/ledger/verbs.h, IN_FLIGHT)
-local UNKNOWN_LASTS <const> = 1800    -- seconds during which a submit with an unknown outcome counts as in flight
+local UNKNOWN_LASTS <const> = 1800    -- number of seconds for which a submit with an unknown outcome counts as in flight
 local LOOK_EVERY <const> = 2          -- seconds between reads of a ledger row
 local NO_CREDITS_LASTS <const> = 600  -- seconds until omni tries a key without credits again
 

@@ -239,7 +239,7 @@ end
 ---@param task omni.Task
 function Poller_methods:join(task)
   task.answer = nil -- frees the memory of the last response
-  -- Doesn't schedule the task itself, which would need more of the fiber's stack. A stack keeps its size while the fiber waits.
+  -- Doesn't schedule the task itself, which would need more of the fiber's stack. A fiber's stack keeps its size while the fiber waits.
   if task.waiter == nil then
     self.fresh[self.new + 1] = task
     self.new = self.new + 1

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni listen`: receives the service's callbacks until Ctrl-C. If the response to a submit was lost, a callback can still identify the
--- task that the submit created. `omni listen` also takes over the tasks of programs that have ended.
+-- `omni listen`: receives the service's callbacks until the user presses Ctrl-C. If the response to a submit was lost, a callback can still
+-- identify the task that the submit created. `omni listen` also takes over the tasks of programs that have ended.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

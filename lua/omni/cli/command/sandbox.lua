@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni sandbox`: runs a sandbox that any client can use, until Ctrl-C.
+-- `omni sandbox`: runs a sandbox that any client can use, until the user presses Ctrl-C.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

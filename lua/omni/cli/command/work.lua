@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni work`: runs jobs (`omni submit-board`) from the ledger, one after another, until Ctrl-C or SIGTERM.
+-- `omni work`: runs jobs (`omni submit-board`) from the ledger, one after another, until the user presses Ctrl-C or the process receives
+-- SIGTERM.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

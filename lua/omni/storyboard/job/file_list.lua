@@ -47,7 +47,7 @@ end
 
 ---Checks a decoded file list.
 ---@param value any
----@return omni.ListedFile[]|nil  nil: it isn't a list of files that may be written into a folder
+---@return omni.ListedFile[]|nil  nil: not a valid file list
 local function check(value)
   if type(value) ~= "table" or #value > MAX_FILES then return nil end
   local list, seen = {}, {}

@@ -26,16 +26,16 @@ local POLL_SECONDS <const> = 1 -- seconds between two checks of whether a job ha
 ---| "cancelled"  a person has cancelled it
 
 ---@class omni.Job
----@field job string            its name, such as "job:17"; the ledger's name for its board
+---@field job string            the job's name, such as "job:17", which also identifies its board in the ledger
 ---@field state omni.JobState
 ---@field board string          the name of the board's file
 ---@field title? string
----@field budget number         credits that the job may cost, over all workers
----@field spent omni.Spent      what it has cost so far
----@field scenes? integer       the number of its scenes
----@field finished? integer     how many of them have their files
----@field worker? string        the machine and the process that have it, or had it last
----@field error? omni.Error     why it failed, or why its last worker has put it back
+---@field budget number         maximum cost of the job in credits, whichever workers run it
+---@field spent omni.Spent      what the job has cost so far
+---@field scenes? integer       number of scenes on the board
+---@field finished? integer     number of scenes that have their files
+---@field worker? string        the machine and the process that run the job, or ran it last
+---@field error? omni.Error     why the job failed, or why its last worker returned it to the queue
 ---@field film? string          the film's file name
 ---@field submitted_at number   Unix seconds, like the other times
 ---@field taken_at? number

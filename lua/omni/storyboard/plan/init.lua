@@ -61,7 +61,7 @@ local upload = require "omni.client.upload"
 ---@field complete boolean          whether every price is known
 ---@field balance? number           the account's balance, queried only if the plan costs something
 ---@field spent omni.Spent          what the board has cost so far
----@field notices omni.Notice[]     what you should know before you pay, although it isn't an error
+---@field notices omni.Notice[]     notices, which aren't errors, but which you should read before you pay
 ---@field package problems omni.Error[]  errors in the film, because of which omni would refuse a run
 ---@field error? omni.Error         why the first unknown price is unknown
 ---@field unavailable? omni.Error   why the service can't be used now
@@ -233,7 +233,7 @@ end
 
 ---Plans a run based on the ledger and the files, and requests prices from the service. Submits nothing. You can pass the plan to
 ---`omni.run_storyboard`, which then executes exactly this plan.
----@param board omni.Storyboard|string  a board, or the path of its file, which omni loads as `omni.load_storyboard` does
+---@param board omni.Storyboard|string  a board, or the path of its file, which omni loads in the same way as `omni.load_storyboard`
 ---@param given omni.PlanOptions
 ---@return omni.Plan|nil plan
 ---@return omni.Error|nil err  codes: ledger_failed, invalid_input, invalid_board

@@ -327,7 +327,7 @@ end
 ---If the board's file, another file, the ledger or a price has changed since the plan was made, the run submits nothing and returns the
 ---error `plan_changed`, whose `changes` field lists the changes. A failed scene stops only the scenes that build on it, unless `fail_fast`
 ---is set.
----@param board omni.Storyboard|string  a board, or the path of its file, which omni loads as `omni.load_storyboard` does
+---@param board omni.Storyboard|string  a board, or the path of its file, which omni loads in the same way as `omni.load_storyboard`
 ---@param given omni.RunOptions
 ---@return omni.RunSummary|nil summary
 ---@return omni.Error|nil err  codes: plan_changed, no_consent, over_budget, price_unknown, insufficient_credits, io, ledger_failed, ...
