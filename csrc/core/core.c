@@ -17,6 +17,7 @@ __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   text_open(L);
   number_open(L);
   poll_set_open(L);
+  poll_schedule_open(L);
   envelope_open(L);
   task_open(L);
   client_open(L);

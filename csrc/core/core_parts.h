@@ -10,6 +10,7 @@ void system_open(lua_State *L);
 void text_open(lua_State *L);
 void number_open(lua_State *L);
 void poll_set_open(lua_State *L);
+void poll_schedule_open(lua_State *L);
 void client_open(lua_State *L);
 void envelope_open(lua_State *L); // this function also raises an error when lua-cjson can't be loaded
 void task_open(lua_State *L);

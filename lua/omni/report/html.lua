@@ -19,8 +19,9 @@ end
 
 -- Escapes a value for use as text or in a double-quoted attribute, in HTML and SVG.
 local function escape(value)
-  if type(value) == "number" then return core.format("%.14g", value) end
-  if type(value) ~= "string" then error("html: expected a string or a number, got a " .. type(value)) end
+  local kind = type(value)
+  if kind == "number" then return core.format("%.14g", value) end
+  if kind ~= "string" then error("html: expected a string or a number, got a " .. kind) end
   if not value:find("[^\t\n !#$%%(-;=?-~]") then return value end -- most strings need no cleaning or escaping
   return (clean(value):gsub("[&<>\"']", entities))
 end
@@ -50,33 +51,46 @@ end
 
 local write
 
+-- The beginning of an attribute, by the attribute's name in the tree: a blank and the name in HTML.
+local starts = setmetatable({}, {
+  __index = function(self, name)
+    local start = " " .. name:gsub("_", "-")
+    self[name] = start
+    return start
+  end,
+})
+
 -- Writes an element's attributes in alphabetical order, so that the same data always results in the same output. Returns the number of the
 -- element's children.
 local function write_attributes(out, element)
-  local names, last = {}, 0
-  for key, value in pairs(element) do
-    if type(key) == "string" then
-      if value then names[#names + 1] = key end
-    elseif key > last then
-      last = key
+  local names, count, last = nil, 0, 0
+  for key, value in next, element do
+    if type(key) == "number" then
+      if key > last then last = key end
+    elseif value then
+      names, count = names or {}, count + 1
+      names[count] = key
     end
   end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  if count > 1 then table.sort(names) end
+  for index = 1, count do
+    local name, at = names[index], #out
     local value = element[name]
-    out[#out + 1] = " " .. name:gsub("_", "-")
-    if value ~= true then out[#out + 1] = '="' .. escape(value) .. '"' end
+    out[at + 1] = starts[name]
+    if value ~= true then out[at + 2], out[at + 3], out[at + 4] = '="', escape(value), '"' end
   end
   return last
 end
 
 local function write_element(out, element)
-  local name = element[0]
-  out[#out + 1] = "<" .. name
+  local name, at = element[0], #out
+  out[at + 1], out[at + 2] = "<", name
   local last = write_attributes(out, element)
   out[#out + 1] = ">"
   for index = 1, last do write(out, element[index]) end
-  if not void[name] then out[#out + 1] = "</" .. name .. ">" end
+  if void[name] then return end
+  at = #out
+  out[at + 1], out[at + 2], out[at + 3] = "</", name, ">"
 end
 
 function write(out, node)
@@ -87,7 +101,9 @@ function write(out, node)
     out[#out + 1] = node[1]
   elseif type(node) == "table" then
     local last = 0
-    for key in pairs(node) do last = math.max(last, key) end
+    for key in next, node do
+      if key > last then last = key end
+    end
     for index = 1, last do write(out, node[index]) end
   else
     out[#out + 1] = escape(node)

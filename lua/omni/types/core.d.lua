@@ -190,6 +190,19 @@ function PollSet:close() end
 ---@return omni.PollSet
 function core.poll_set() end
 
+---The ages at which to query tasks of one kind.
+---@class omni.PollSchedule
+---@field [integer] number  the age in seconds at each quarter of an interval between queries
+---@field least number
+---@field most number
+
+---Computes the poll schedule for one kind of task.
+---@param seconds number[]  durations of such tasks, in any order; may be empty
+---@param least number      seconds: the shortest gap between queries; below 2, tasks are assumed to be as short as in a sandbox
+---@param most number       seconds: the longest gap; if it is less than `least`, it also replaces `least`
+---@return omni.PollSchedule
+function core.poll_schedule(seconds, least, most) end
+
 ---Decodes a callback's body, which contains a task object, either bare or in the service's envelope. Anybody can send a callback, so
 ---confirm its content with a query.
 ---@param body string
