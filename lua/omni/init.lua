@@ -42,8 +42,8 @@ local server = later "omni.http.server"
 ---@module "omni.sandbox"
 local sandbox = later "omni.sandbox"
 
----Parses the body that the service sends to a callback URL. Accepts bodies with and without the service's envelope. Anybody can send a
----request to a callback URL, so confirm the content with client:query(task.id).
+---Parses the body that the service sends to a callback URL. `parse_callback` accepts bodies with and without the service's envelope.
+---Anybody can send a request to a callback URL, so confirm the content with client:query(task.id).
 ---@param body string
 ---@return omni.Task|nil task  a table with the fields of a task, including `raw`, but without its methods
 ---@return omni.Error|nil      code "bad_answer"

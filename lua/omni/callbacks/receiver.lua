@@ -214,8 +214,9 @@ local function serve(self, given)
   return self.server, problem
 end
 
----Opens a receiver for a client. Once the receiver is open, each submit without its own callback URL gets one that contains a secret token.
----With a receiver, `task:await` waits for the callback, and queries the task only every `poll` seconds in case the callback gets lost.
+---Opens a receiver for a client. Once the receiver is open, each submit without its own callback URL gets a callback URL that contains a
+---secret token. With a receiver, `task:await` waits for the callback, and queries the task only every `poll` seconds in case the callback
+---gets lost.
 ---@param given omni.CallbacksOptions
 ---@return omni.Receiver|nil  close it when you no longer need it
 ---@return omni.Error|nil     codes: listen_failed, invalid_input

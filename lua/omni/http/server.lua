@@ -81,7 +81,7 @@ local function url_of(scheme, host, port)
   return ("%s://%s:%d"):format(scheme, host:find(":", 1, true) and "[" .. host .. "]" or host, port)
 end
 
----Reads the certificate and key files again, and uses them for new connections. Raises an error if the server has no certificate.
+---Reads the certificate and key files again, and uses them for new connections. `reload` raises an error if the server has no certificate.
 ---@return true|nil
 ---@return omni.Error|nil  code `listen_failed`: the new certificate or key can't be used; the server keeps the old ones
 function Server_methods:reload()

@@ -91,8 +91,8 @@ end
 ---@class omni.Fiber
 local Fiber_methods = scheduler.Fiber_methods
 
----Waits until the fiber has ended. If the fiber failed, raises its error, with the traceback. If the timeout expires first, the fiber
----continues to run.
+---Waits until the fiber has ended. If the fiber failed, `join` raises the fiber's error, with the traceback. If the timeout expires first,
+---the fiber continues to run.
 ---@param opts? omni.JoinOptions
 ---@return any ...  the results of the fiber's function; after a timeout, nil and an error with the code "timeout"
 function Fiber_methods:join(opts)

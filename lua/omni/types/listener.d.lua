@@ -106,8 +106,9 @@ function Request:body_file() end
 ---@return string
 function Request:address() end
 
----Sends the response to the request. The listener sets Content-Length, and sends no body to a HEAD request. Raises an error for a status
----outside the range 200 to 999, a malformed header, a header with a control character, or more than 8192 bytes of headers.
+---Sends the response to the request. The listener sets Content-Length, and sends no body in response to a HEAD request. `answer` raises an
+---error if the status is outside the range 200 to 999, if a header is malformed or contains a control character, or if the headers exceed
+---8192 bytes.
 ---@param status integer
 ---@param headers? table<string, string|number>
 ---@param body? omni.RequestBody

@@ -121,7 +121,7 @@
 ---@field tag? string
 ---@field idempotency_key? string
 
----@class omni.UnknownSubmit  A submit by a client without a ledger whose response the program didn't receive.
+---@class omni.UnknownSubmit  Describes a submit by a client without a ledger, whose response the program didn't receive.
 ---@field model string
 ---@field input table
 ---@field at integer            Unix seconds
@@ -318,7 +318,7 @@
 ---@field on_start? fun(worker: omni.Worker)  called once; `worker:stop()` stops the worker gently
 ---@field on_event? fun(event: omni.WorkEvent)
 
----@class omni.WorkEvent  Also the events of the jobs' runs (omni.RunEvent), with the field `job`.
+---@class omni.WorkEvent  Events of a job's run (omni.RunEvent) are passed to the same hook, with the additional field `job`.
 ---@field event string          `job`: a job has a new state, or an event of its run. `pause`: the worker pauses after trouble that isn't the
 ---  job's fault
 ---@field job? string           for `job` and a run's event: the job's name, such as "job:17"

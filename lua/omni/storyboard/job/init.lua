@@ -168,8 +168,8 @@ local function checked(given, known, what)
 end
 
 ---Turns a board into a job: puts the board's files into the client's store, and adds a row to the client's ledger. A worker (`omni.work`,
----or the command `omni work`) on any machine can then run the board. Plans the board first, and fails if the plan costs more than the
----budget. The board can use only files in its own folder. `submit_storyboard` submits nothing to the service.
+---or the command `omni work`) on any machine can then run the board. `submit_storyboard` plans the board first, and fails if the plan costs
+---more than the budget. The board can use only files in its own folder. `submit_storyboard` submits nothing to the service.
 ---@param path string  the path of the board's file
 ---@param given omni.SubmitStoryboardOptions
 ---@return omni.Job|nil
