@@ -10,7 +10,7 @@ local poller = require "omni.client.poller"
 local SETTLES_FOR <const> = 1800 -- seconds after a submit request during which a callback can still determine its outcome
 local QUERY_EVERY <const> = 1    -- minimum number of seconds between two queries for the same token
 local MAX_QUERIES <const> = 10   -- number of unsuccessful queries after which omni stops trying to confirm a callback
-local LOOK_EVERY <const> = 2     -- seconds between checks of whether another program has determined the outcome
+local LOOK_EVERY <const> = 2     -- seconds between checks of whether another program has determined a submit's outcome
 
 -- Wakes the fibers that are waiting for the outcome of a submit request.
 local function wake_waiting(entry, task)

@@ -451,7 +451,7 @@ options.guard(Client_methods, Client_mt, "client")
 
 -- --- opening
 
----Opens a client.
+---Opens a client. With a sandbox key, the client has no ledger and no store unless you set the options `ledger` and `store`.
 ---@param opts? omni.ClientOptions
 ---@return omni.Client|nil
 ---@return omni.Error|nil  codes: no_key, invalid_input, store_failed

@@ -43,7 +43,7 @@ end
 local Limiter_methods = {}
 local Limiter_mt = { __name = "omni.rate_limiter", __index = Limiter_methods }
 
--- Ends a pause. After a pause, the limiter first lets 1.5 times as many requests start as succeeded before the pause. The service therefore
+-- Ends a pause. After a pause, the limiter initially allows 1.5 times as many requests as succeeded before the pause. The service therefore
 -- refuses at most one request for every two that it accepts. If fewer requests started than the window allows, and most of them succeeded,
 -- their number reveals nothing about the service's limit, so the window doesn't change.
 local function end_pause(self)

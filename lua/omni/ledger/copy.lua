@@ -86,7 +86,7 @@ local function write_all(from, to)
     counts[name] = (counts[name] or 0) + 1
     to:note(writes[name], row)
     noted = noted + 1
-    if noted % PAGE == 0 then ask_target "version" end -- waits for the target, so that at most one page of rows is in memory
+    if noted % PAGE == 0 then ask_target "version" end -- waits for the target ledger, so that at most one page of rows is in memory
   end)
   ask_target "number_copies"
   ask_target "end_copy"

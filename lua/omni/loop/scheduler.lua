@@ -147,7 +147,8 @@ local function note_failure(fiber)
   if not stepping then pass_on_failures() end
 end
 
--- Only this function's first line allocates memory. If the first line raises an error, the fiber hasn't ended yet (see `settle`).
+-- Only this function's first line allocates memory. If the function's first line raises an error, the fiber hasn't ended yet (see
+-- `settle`).
 local function finish(fiber, failure, results)
   fiber.failure = failure
   fiber.co, fiber.value = nil, results or false
@@ -278,8 +279,8 @@ local Turn <const> = setmetatable({}, {
   end,
 })
 
----Waits for work, for at most `timeout` seconds (nil: no limit), and then runs one turn. If a pollable raises an error, `step` raises the
----same error.
+---Waits for work for at most `timeout` seconds (nil: no limit), then runs one turn. If a pollable raises an error, `step` raises the same
+---error.
 ---@param timeout number|nil
 function step(timeout)
   local ending <close> = Turn -- luacheck: ignore 211

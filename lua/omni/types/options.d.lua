@@ -6,10 +6,8 @@
 ---@field api_key? string            the API key
 ---@field keys? omni.KeyOptions[]    several API keys (default: from the environment or a key file, see [keys.md](keys.md))
 ---@field base_url? string           the service (default `CRUN_BASE_URL`, or `"https://api.crun.ai"`)
----@field ledger? string|false       path of the ledger, or postgresql://HOST/DATABASE; `false`: no ledger (default `OMNI_LEDGER`, or
----  `$XDG_STATE_HOME/omni/ledger.db`; none in a sandbox)
----@field store? string|false        where machines share the files that omni fetches: a folder, or `s3://BUCKET/PREFIX`; `false`: nowhere
----  (default `OMNI_STORE`; none in a sandbox); see [machines.md](machines.md)
+---@field ledger? string|false       path or PostgreSQL URL; `false`: no ledger (default `OMNI_LEDGER`, or `$XDG_STATE_HOME/omni/ledger.db`)
+---@field store? string|false        folder or `s3://BUCKET/PREFIX` for [shared files](machines.md); `false`: none (default `OMNI_STORE`)
 ---@field timeout? number            seconds for a whole API call (default 60)
 ---@field connect_timeout? number    seconds for opening a connection (default 10)
 ---@field retry_for? number          seconds for which omni retries a call that may be retried; 0: one attempt (default 120)

@@ -12,7 +12,7 @@ local core = {}
 ---@return string
 function core.format(format, ...) end
 
----Returns the time of a monotonic clock, in seconds. Only the difference between two such times is meaningful.
+---Returns the time of a monotonic clock, in seconds. Only the difference between two returned times is meaningful.
 ---@return number
 function core.now() end
 
@@ -59,7 +59,7 @@ function core.make_directory(path, mode) end
 ---@return string|nil message
 function core.real_path(path) end
 
----Gives a file a second name (a hard link). Never replaces a file.
+---Creates a hard link to a file. Never replaces a file.
 ---@param from string
 ---@param to string
 ---@return true|nil

@@ -40,7 +40,7 @@ local join <const> = {
     local text, near = messages.choices(all, value)
     return "must be " .. text, all, near
   end,
-  required = function(problems) -- the error's location already names the first field
+  required = function(problems) -- the error message begins with the first field's name
     local all = joined(problems, "required")
     local others = {}
     for i = 2, #all do others[i - 1] = messages.word(all[i]) end
