@@ -40,7 +40,7 @@ local function decide(plan, options)
   return ask(("%s, %s. Submit?"):format(text.count(plan.submits, "scene"), cost), "the plan costs " .. cost)
 end
 
--- The error codes of a failed estimate that a submit would get, too.
+-- The codes of errors in an estimate that a submit would get, too.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true,
   invalid_input = true, invalid_request = true, insufficient_credits = true }
 

@@ -44,7 +44,7 @@ local function around(stop, run)
   return task, problem
 end
 
----From now on, keeps track of every submit.
+---Keeps track of every submit from now on.
 local function watch_all()
   submits.set_around(around)
 end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Submits a task: all steps from the input to the task id. Submitting costs money, so omni sends each submit request at most once;
--- docs/internals/at-most-once.md describes the rules. Read this file from top to bottom: each function calls the next one.
+-- Submits a task: all steps from the input to the task id. Submitting costs money, so omni sends each submit request at most once
+-- (docs/internals/at-most-once.md). Read this file from top to bottom: each function calls the next one.
 
 local core = require "omni.core"
 local err = require "omni.error"

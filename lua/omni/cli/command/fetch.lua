@@ -166,7 +166,7 @@ local function job_progress(called)
   end
 end
 
----Waits until a job is over, and gets its files.
+---Waits until a job has ended, and gets its files from the store.
 ---@param called omni.cli.Call
 ---@param name string  such as "job:17"
 ---@return integer exit code

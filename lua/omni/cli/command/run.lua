@@ -48,7 +48,7 @@ end
 local function warn_of_needless_resubmits(opened, plan)
   for _, name in ipairs(opened.given.resubmit) do
     if not plan.by_name[name].instead_of then
-      message.print(('--resubmit: the outcome of scene "%s" isn\'t unknown; it is planned like the others'):format(name))
+      message.print(("--resubmit: the outcome of scene \"%s\" isn't unknown; omni plans the scene as usual"):format(name))
     end
   end
 end

@@ -33,7 +33,7 @@ local function write_unknown(out, event, given, sandbox)
     for _, cost in ipairs(unknown_submit.costs(submit, sandbox)) do out:write("      ", cost, "\n") end
     local ways = { { what = "give it up", command = next_command.forget(submit.submit, event.ledger) } }
     if submit.scene and submit.board then
-      local is_job = submit.board:find "^job:%d+$" -- the person knows where its board is
+      local is_job = submit.board:find "^job:%d+$" -- a job's row doesn't contain the board's path
       local options = { board = is_job and "BOARD" or submit.board, ledger = given.ledger, sandbox = given.sandbox }
       ways = next_command.ways_out(options, submit.scene, submit.submit, event.ledger)
     end

@@ -76,7 +76,7 @@ local function is_left(entry) return not entry.selected and entry.action ~= "reu
 ---@return string
 local function why_left(given) return given.fetches and "not submitted" or "not among --only" end
 
--- Returns the rows of the table: { action, name, price, why, ways }. With `fold`, reused scenes share a row if there are many.
+-- Returns the rows of a plan's table: { action, name, price, why, ways }. With `fold`, reused scenes share a row if there are many.
 local function rows_of(plan, options)
   local rows, reused, left = {}, 0, 0
   local fold = options.fold and (plan.counts.reuse or 0) > FEW

@@ -29,7 +29,7 @@ local function erasure(line, columns)
   return (rows > 1 and ("\27[%dA"):format(rows - 1) or "") .. "\r\27[J"
 end
 
----Erases the drawing until it is next redrawn.
+---Erases the drawing, which reappears at the next redraw.
 function Line_methods:erase()
   if not self.shown then return end
   self.out:write(erasure(self, self.columns() or 80))
@@ -76,8 +76,8 @@ local Fiber_mt = {
   end,
 }
 
----Until the returned object is closed, redraws the status several times a second and calls the waits' `tick`. Call `start` while the
----event loop runs.
+---Until the returned object is closed, redraws the status, and calls `waits:tick()`, several times a second. Call `start` only while the
+---event loop is running.
 ---@return table  to be closed
 function Line_methods:start()
   return setmetatable({ line = self, fiber = loop.background(function()

@@ -110,8 +110,8 @@ local function lines(columns, rows, options)
   return result
 end
 
----Formats a list of fields as lines: each name, and beside it one value or several values below each other. A value without spaces (a URL,
----a path) is never broken, so that it can be copied.
+---Formats a list of fields as lines, each with a field's name and value. A field's further values follow on their own lines. A value
+---without spaces (a URL, a path) is never broken, so that it can be copied.
 ---@param fields { [1]: string, [2]: string|number|boolean|string[]|nil, [3]: string|nil }[]  the third item: a state
 ---@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  as for `lines`
 ---@return string[]

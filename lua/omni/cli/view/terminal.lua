@@ -20,7 +20,7 @@ function terminal.patience(json, fd)
   return not json and terminal.columns(fd) and 3 or 10
 end
 
----Returns whether omni may colour its output (the variable NO_COLOR forbids it).
+---Returns whether omni can colour its output. The environment variable NO_COLOR disables colours.
 ---@param fd? 1|2
 ---@return boolean
 function terminal.colour(fd)

@@ -61,7 +61,7 @@ local function check(value)
   return list
 end
 
--- Gets one file from the store, unless `path` already contains it.
+-- Gets one file from the store, unless the file already exists at `path`.
 local function get_one(ledger, store, path, file)
   local info = core.stat(path)
   if info and info.kind == "file" and info.size == file.size and ledger:digest(path) == file.sha256 then return true end

@@ -52,7 +52,7 @@ local function not_found(name)
   return nil, err.new { code = "not_found", message = ("the ledger has no %s"):format(core.clean(name, 100)), hint = "see: omni jobs" }
 end
 
----Converts a job's ledger row to a job.
+---Converts a job's ledger row to an `omni.Job`.
 ---@param ledger omni.Ledger
 ---@param row table
 ---@param client? omni.Client
@@ -212,8 +212,8 @@ local function cancel_in_fiber(name, given)
   return cancel(ledger, name)
 end
 
----Cancels a job. The job's worker stops within seconds, and submits nothing more. Tasks in flight continue at the service and are charged;
----a later job with the same scenes uses these tasks.
+---Cancels a job. The job's worker stops within seconds, and submits nothing more. Tasks in flight continue at the service and are charged.
+---A later job with the same scenes uses these tasks.
 ---@param name string  the name of the job, such as "job:17"
 ---@param given omni.JobOptions
 ---@return true|nil

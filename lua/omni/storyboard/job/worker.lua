@@ -19,7 +19,8 @@ local KEEP_SECONDS <const> = 1 -- seconds between two checks of whether the job 
 local IDLE_SECONDS <const> = 2 -- seconds between two checks for a new job
 local PAUSE_SECONDS <const> = 60 -- seconds to pause after a failure that isn't the job's fault
 
--- The codes of errors that aren't the board's fault. After such an error, another worker may succeed, or the same worker at a later time.
+-- The codes of errors that aren't the board's fault. After one of these errors, another worker may succeed, or the same worker may succeed
+-- later.
 local is_trouble <const> = {
   io = true, ledger_failed = true, store_failed = true, network = true, rate_limited = true, maintenance = true, server_error = true,
   timeout = true, unauthorized = true, key_disabled = true, insufficient_credits = true, no_key = true, closed = true,

@@ -115,7 +115,7 @@ local function fps_of(value, fail)
   return ("%d/1000"):format(math.floor(value * 1000 + 0.5))
 end
 
--- Returns the number of seconds for which the film shows a scene's picture, or false for a scene that makes a clip. `place` is the location
+-- Returns the number of seconds for which the film shows a scene's image, or false for a scene that makes a clip. `place` is the location
 -- of the scene's name on the board, such as "cut.2".
 local function still_seconds(name, seconds, yields, place, fail)
   if yields == "audio" then

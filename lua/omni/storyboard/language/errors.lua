@@ -93,7 +93,7 @@ end
 local stand_in <const> = "https://omni.invalid/"
 
 ---Carries out one call to a function of the board language. If the board misuses the function, adds the error to the errors found so far,
----and returns a substitute value. In this way, omni also finds the board's other errors.
+---and returns a substitute value. With a substitute value, omni can continue and find the board's other errors.
 ---@param found { problems: omni.Error[] }
 ---@param substitute any
 ---@param where string|nil

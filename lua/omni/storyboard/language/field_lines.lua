@@ -2,7 +2,7 @@
 -- Finds the line of each field in a board file's call to `storyboard`. Lua doesn't know the fields' lines at run time, since `return
 -- storyboard {...}` is a tail call.
 
-local MAX_BYTES <const> = 1024 * 1024 -- omni doesn't look for the fields' lines in larger files
+local MAX_BYTES <const> = 1024 * 1024 -- maximum size in bytes of a board's file in which omni looks for the fields' lines
 local MAX_DEPTH <const> = 100
 
 -- Returns the position after a quoted string that begins at `at`.

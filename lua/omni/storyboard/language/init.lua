@@ -116,7 +116,8 @@ local function check_fields(fields, fail)
   return defaults
 end
 
--- Returns the declared scenes by name. Adds an error for each name that is used twice, but only one error for the windows of one film.
+-- Returns a table that maps names to the declared scenes. Adds an error for each name that is used twice, but only one error for the
+-- windows of one film.
 local function by_name(declared, add)
   local first, told = {}, {}
   for _, scene in ipairs(declared) do
@@ -131,8 +132,8 @@ local function by_name(declared, add)
   return first
 end
 
--- Returns a table with the kind of media that each scene makes, by the scene's name. Each entry is computed when it is first read, since a
--- board can name many models.
+-- Returns a table that maps each scene's name to the kind of media that the scene makes. Each entry is computed when it is first read,
+-- since a board can name many models.
 local function yields_of(names, defaults, modality_of)
   return setmetatable({}, { __index = function(yields, name)
     local declared = names[name]

@@ -12,7 +12,7 @@ local a, place, problem = problems.a, problems.place, problems.problem
 
 local MAX_WINDOWS <const> = 10000
 -- Lengths in seconds. If the last window would be shorter than SHORTEST seconds, it is merged with the window before it. If the merged
--- window would be longer than LONGEST, the last window begins earlier instead, so that its length is SHORTEST.
+-- window would be longer than LONGEST seconds, the last window begins earlier instead, so that it is SHORTEST seconds long.
 local SHORTEST <const> = 1
 local LONGEST <const> = require("omni.models.input_rules").longest_window
 

@@ -18,6 +18,7 @@ local media_days <const> = 14 -- approximate number of days until media URLs exp
 ---| "wait"     submit it once the scenes that it builds on have their files
 ---| "unknown"  do nothing: it has a submit with an unknown outcome; a person decides
 ---| "invalid"  do nothing: it can't be submitted
+
 -- Returns a short description of how a scene has changed.
 local function changes(before, after, scene)
   local parts = {}

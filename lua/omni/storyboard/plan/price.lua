@@ -5,7 +5,7 @@ local pool = require "omni.loop.pool"
 
 local at_once <const> = 8
 
--- Errors that every further request would get as well.
+-- The codes of errors that every further request would get, too.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true, closed = true }
 
 ---Sets the `credits` or the `price_error` of each scene that this run would pay for. Also sets the plan's `credits` (the sum of the known

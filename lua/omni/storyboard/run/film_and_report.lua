@@ -16,7 +16,7 @@ local identity_shape = json.shape {
 
 -- --- the film
 
--- Returns a clip that shows a scene's picture. Makes the clip unless an earlier run has already made it.
+-- Returns a clip that shows a scene's image. Makes the clip unless an earlier run has already made it.
 local function still_of(run, record, seconds)
   local sha256, problem = run.ledger:digest(record.file)
   if not sha256 then return nil, problem end

@@ -12,7 +12,7 @@ local uploads = require "omni.client.upload"
 local media_days <const> = 12  -- number of days for which omni uses a clip's URL, which expires after about 14 days (docs/service.md)
 local day <const> = 86400
 
--- Makes a URL only once for all scenes that need it. While one fiber makes the URL, other fibers wait for the result.
+-- Creates a URL only once for all scenes that need it. While one fiber creates the URL, other fibers wait for the result.
 local function once(run, key, make, ...)
   local fiber = run.making[key]
   if not fiber then
