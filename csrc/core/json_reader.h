@@ -42,7 +42,8 @@ typedef struct {
 // error. Pushes one value. The pushed value and the string must stay on the stack as long as the document is in use. Raises an error only
 // when memory runs out.
 bool json_read(lua_State *L, int text, json_document *d);
-// Does the same without Lua, for a text that is followed by a NUL. Also returns false for a text with more than JSON_INLINE values.
+// Does the same as json_read, but without Lua, for a text that is followed by a NUL. Also returns false for a text with more than
+// JSON_INLINE values.
 bool json_read_short(const char *text, size_t length, json_document *d);
 
 // Returns the value of an object's member, or JSON_NONE if the value isn't an object or has no such member. If several members have this
@@ -58,7 +59,7 @@ uint32_t json_next(const json_document *d, uint32_t array, uint32_t value);
 
 bool json_is(const json_document *d, uint32_t value, json_type type);
 
-// Returns the task object in a callback's body, which may be alone or in the envelope of a response.
+// Returns the task object in a callback's body. The task object may be wrapped in an envelope.
 uint32_t json_callback_task(const json_document *d);
 
 // Decodes a string or a name, and pushes it.

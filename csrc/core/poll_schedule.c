@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Computes the ages at which to query a task. The function is pure, and reads no clock.
+// Computes the ages at which omni queries a task. The computation has no side effects and reads no clock.
 //
-// The durations of similar tasks determine a hazard h for each age: the chance that an unfinished task ends within the next second. A query
-// every sqrt(2 c / h) seconds needs the fewest queries for a given mean delay (Keller, "Optimum checking schedules for systems subject to
-// random failure", 1974). The cost c of a query, in seconds of delay, follows from the target delay. docs/performance.md, "Polling",
-// describes the measurements behind the constants.
+// The durations of similar tasks determine the hazard rate h at each age, which is the probability that an unfinished task ends within the
+// next second. Querying every sqrt(2 c / h) seconds requires the fewest queries for a given mean delay (Keller, "Optimum checking schedules
+// for systems subject to random failure", 1974). The cost c of a query, in seconds of delay, follows from the target delay. The
+// measurements behind the constants are described in docs/performance.md, "Polling".
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
@@ -27,26 +27,26 @@ static const double
     QUICKEST = 0.3,   // a reported duration of 0 counts as this many seconds
     LONGEST = 1e9;    // longest duration in seconds
 
-// The assumed distribution if no durations have been observed: a log-normal distribution with this median (seconds) and spread (in ln).
-// This assumption has the weight of PRIOR_WEIGHT observed tasks.
+// The prior: before any task has been observed, durations are assumed to have a log-normal distribution with this median (in seconds) and
+// spread (in ln). The prior has the weight of PRIOR_WEIGHT observed tasks.
 static const double PRIOR_MEDIAN = 80, PRIOR_SPREAD = 0.85, PRIOR_SPARING = 5.0, PRIOR_WEIGHT = 1;
 
-// If few tasks were observed, FEW_SPREAD, with the weight of FEW_WEIGHT tasks, influences the estimated spread. With ROBUST or more tasks,
-// outliers don't increase the estimate.
+// FEW_SPREAD contributes to the estimated spread with the weight of FEW_WEIGHT observed tasks. If there are at least ROBUST observed tasks,
+// outliers don't increase the estimated spread.
 static const double FEW_SPREAD = 0.3, FEW_WEIGHT = 3;
 enum { ROBUST = 8 };
 
-// The values at the points of the grid, from 1 to `count`.
+// The values at the grid points, which are numbered from 1 to `count`.
 typedef struct {
   int count;
   double first;     // the grid's start in ln(seconds); its first point is one step later
-  double *density;  // the probability that a task ends at this point
+  double *density;  // the probability that a task ends at this grid point
   double *ages;     // seconds
-  double *left;     // the probability that a task lasts longer than this age
-  double *gaps;     // the optimal gap between queries for 2 c = 1
+  double *left;     // the probability that a task lasts longer than this grid point's age
+  double *gaps;     // the optimal gap between queries if 2 c is 1
   double doubt;     // the prior's share of the density
   double mean;      // of the durations
-  double least, widest; // the limits of a gap
+  double least, widest; // the smallest and largest allowed gap
 } grid;
 
 static double square(double x) {
@@ -61,7 +61,7 @@ static double *new_array(lua_State *L, int count) {
 
 // --- the density
 
-// Adds a bell curve around `middle` (ln seconds) to the grid.
+// Adds a bell curve centred on `middle` (in ln seconds) to the grid.
 static void add_bell(grid *g, double middle, double width, double weight) {
   double centre = floor((middle - g->first) / STEP), reach = ceil(4 * width / STEP), sum = 0, *shares = g->gaps;
   int from = (int)fmax(1, centre - reach), to = (int)fmin(g->count, centre + reach);
@@ -90,7 +90,7 @@ static int compare(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-// Computes the density of the durations in the table at index 1. Pushes the memory that the grid uses.
+// Computes the density of the durations in the table at index 1. Pushes userdata that contain the grid's arrays.
 static void fill_density(lua_State *L, grid *g, double scale) {
   int n = (int)lua_rawlen(L, 1);
   double *logs = new_array(L, n);
@@ -114,7 +114,7 @@ static void fill_density(lua_State *L, grid *g, double scale) {
   double width = n > 0 ? bell_width(logs, n) : 0;
   for (int i = 1, equal = 1; i <= n; i++, equal++) {
     if (i < n && logs[i] == logs[i + 1]) continue;
-    // one bell curve for all equal durations, of which there are many: the service reports whole seconds
+    // adds one bell curve for all equal durations, which are common, since the service reports whole seconds
     add_bell(g, logs[i], fmin(1, sqrt(square(width) + square(ROUNDING / exp(logs[i])))), equal * (1 - g->doubt) / n);
     equal = 0;
   }
@@ -139,11 +139,11 @@ static double clip(const grid *g, double gap) {
   return gap > g->widest ? g->widest : gap < g->least ? g->least : gap;
 }
 
-// Returns the factor sqrt(2 c) by which to multiply the gaps: the largest factor that meets the target delay, or a larger factor if that
-// one would cause too many queries.
+// Returns the factor sqrt(2 c) by which to multiply the gaps. The result is the largest factor that meets the target delay, or a larger
+// factor if the target delay would require too many queries.
 static double factor_for(const grid *g, double aimed, double few_enough) {
   double low = -8, high = 8;         // in ln
-  for (int i = 0; i < 11; i++) { // to within 1 % of the factor
+  for (int i = 0; i < 11; i++) { // determines the factor to within 1%
     double middle = (low + high) / 2, factor = exp(middle), delay = 0, queries = 0.5;
     for (int k = 1; k <= g->count; k++) {
       double gap = clip(g, g->gaps[k] * factor);
@@ -156,13 +156,14 @@ static double factor_for(const grid *g, double aimed, double few_enough) {
   return exp(high);
 }
 
-// A list of ages in the table at the top of the stack, QUARTER for each query. `due` is the number of entries up to `age`, with a fraction.
+// A list of ages in the table at the top of the stack, with QUARTER entries for each query. `due` is the fractional number of entries up to
+// `age`.
 typedef struct {
   lua_Integer count;
   double due, age;
 } schedule;
 
-// Adds queries up to the age `to`, with this gap between them.
+// Adds queries up to the age `to`, with the given gap between queries.
 static void extend(lua_State *L, schedule *s, double to, double gap) {
   double due = s->due + QUARTER * (to - s->age) / gap;
   lua_Integer whole = (lua_Integer)floor(fmin(due, PLANNED * QUARTER));

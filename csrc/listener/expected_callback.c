@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Accepts expected callbacks without Lua. Lua registers the tokens of tasks whose ids are known. The listener responds immediately to a
-// callback that has such a token and names the token's task, and lists the callback for Lua. All other requests go to Lua, which also
-// decides how to refuse a wrong callback.
+// Accepts expected callbacks without Lua. Lua registers a token for each task whose id is known. If a callback contains a registered token
+// and the id of the token's task, the listener responds immediately, and stores the callback's arrival for Lua. All other requests go to
+// Lua, which also decides how to refuse an invalid callback.
 #include <gnutls/crypto.h>
 #include <lauxlib.h>
 #include <search.h>
@@ -14,22 +14,22 @@
 #include "shared/ascii.h"
 
 enum {
-  TOKEN = 32,  // hexadecimal digits of a token
-  DIGEST = 32, // bytes of a SHA-256
+  TOKEN = 32,  // number of hexadecimal digits in a token
+  DIGEST = 32, // size of a SHA-256 digest in bytes
 };
 
-// The response, which must equal the one in lua/omni/callbacks/receiver.lua.
+// The response text, which must be the same as in lua/omni/callbacks/receiver.lua.
 static const char TEXT[] = "accepted\n";
 
 typedef struct {
-  unsigned char digest[DIGEST]; // the token's SHA-256; must be the first field, since the tree compares it
+  unsigned char digest[DIGEST]; // the token's SHA-256 digest; must be the first field, since the tree compares it
   lua_Integer number;
   char task_id[];
 } expected_callback;
 
 typedef struct {
   lua_Integer number;
-  bool final; // the callback reports that the task is over
+  bool final; // whether the callback reports that the task is over
 } expected_arrival;
 
 static int compare(const void *a, const void *b) {
@@ -75,8 +75,8 @@ static bool is_text(const json_document *d, uint32_t value, const char *text) {
   return v->end - v->start == length && ascii_equal(d->text + v->start, text, length);
 }
 
-// Returns whether a callback's body names the task. Also returns false if the id or the status contains escape sequences, or if the body is
-// unusually large, since Lua handles such a callback.
+// Returns whether a callback's body contains the task's id. Also returns false if the id or the status contains escape sequences, or if the
+// body is unusually large; Lua then handles the callback.
 static bool names_task(buffer *body, const char *task_id, bool *final) {
   json_document d;
   if (!buffer_reserve(body, 1)) return false;

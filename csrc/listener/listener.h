@@ -44,9 +44,9 @@ typedef struct {
   unsigned max_per_address;
   void *expected;                 // a tree (tsearch) of expected_callback structs, ordered by digest
   lua_Integer last_expected;      // the number of the last expected callback
-  struct MHD_Response *accepted;  // the response to expected callbacks; NULL until the first is registered
+  struct MHD_Response *accepted;  // the response to expected callbacks; NULL until the first expected callback is registered
   buffer arrivals;                // the expected callbacks that arrived, as expected_arrival structs
-  size_t arrivals_read;           // how many bytes of `arrivals` were returned to Lua
+  size_t arrivals_read;           // how many bytes of `arrivals` have been returned to Lua
   credentials *credentials;        // the certificate and key for new connections; NULL: without TLS
   char *certificate, *key;         // paths; NULL: no TLS
   char *body_directory;            // the directory for large bodies; NULL: all bodies stay in memory
@@ -181,15 +181,15 @@ bool request_head_is_token(const char *name, size_t length);
 
 // --- expected callbacks
 
-// Returns whether a complete request is an expected callback, and adds it to `arrivals`. When memory runs out, returns false.
+// If a complete request is an expected callback, adds it to `arrivals` and returns true. Otherwise, or if memory runs out, returns false.
 bool expected_callback_accept(listener *l, request *r);
 
-// Methods of a listener; `check` has checked the listener at index 1.
+// Methods of a listener, whose callers have checked the listener at index 1.
 int expected_callback_add(lua_State *L, listener *l);
 int expected_callback_remove(lua_State *L, listener *l);
 int expected_callback_next(lua_State *L, listener *l);
 
-// Frees everything that belongs to expected callbacks. Idempotent.
+// Frees all memory that expected callbacks use. Idempotent.
 void expected_callback_free(listener *l);
 
 // --- requests in Lua
