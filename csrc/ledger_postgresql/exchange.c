@@ -38,8 +38,8 @@ static bool is_fatal(const PGresult *result) {
   return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
-// Returns whether an error comes from libpq itself, for example because libpq ran out of memory. Despite such an error, the server may have
-// executed the statement.
+// Returns whether an error comes from libpq itself, for example because libpq ran out of memory. Despite an error from libpq itself, the
+// server may have executed the statement.
 static bool is_libpqs_own(const PGresult *result) {
   return !PQresultErrorField(result, PG_DIAG_SQLSTATE);
 }

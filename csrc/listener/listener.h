@@ -45,7 +45,7 @@ typedef struct {
   void *expected;                 // a tree (tsearch) of expected_callback structs, ordered by digest
   lua_Integer last_expected;      // the number of the last expected callback
   struct MHD_Response *accepted;  // the response to expected callbacks; NULL until the first expected callback is registered
-  buffer arrivals;                // the expected callbacks that arrived, as expected_arrival structs
+  buffer arrivals;                // the expected callbacks that have arrived, as expected_arrival structs
   size_t arrivals_read;           // how many bytes of `arrivals` have been returned to Lua
   credentials *credentials;        // the certificate and key for new connections; NULL: without TLS
   char *certificate, *key;         // paths; NULL: no TLS
