@@ -39,7 +39,7 @@ end
 ---@param argv string[]  the program, which omni looks up in PATH, and its arguments; omni doesn't use a shell
 ---@param given? omni.process.RunOptions
 ---@return omni.process.Result|nil
----@return omni.Error|nil  code "process_failed": the program can't be started
+---@return omni.Error|nil  code "process_failed" (the program can't be started)
 local function run(argv, given)
   options.argument(argv, "table", "omni.process")
   given = options.check(given, known, "omni.process")

@@ -218,7 +218,7 @@ end
 ---secret token. With a receiver, `task:await` waits for the callback, and queries the task only every `poll` seconds in case the callback
 ---gets lost.
 ---@param given omni.CallbacksOptions
----@return omni.Receiver|nil  close it when you no longer need it
+---@return omni.Receiver|nil  the open receiver; close the receiver when you no longer need it
 ---@return omni.Error|nil     codes: listen_failed, invalid_input
 local function open(given)
   given = options.check(given, known, "omni.callbacks")

@@ -86,7 +86,7 @@ end
 ---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution).
 ---@param opts? omni.SubmitOptions
 ---@return omni.Task|nil
----@return omni.Error|nil  code "submit_unknown": the service may have accepted and charged the submit. `sent` is "no", "maybe" or
+---@return omni.Error|nil  code "submit_unknown" (the service may have accepted and charged the submit), with `sent` = "no", "maybe" or
 ---  "answered"
 function Client_methods:submit(input, opts)
   options.argument(input, "table", "client:submit")
@@ -231,7 +231,7 @@ end
 ---Describes a model and the input that it accepts.
 ---@param name string  "google/gemini-omni"
 ---@return table|nil model  the service's fields: { model, modality?, operations, input_schema?, required_input_fields?, ... }
----@return omni.Error|nil   code "not_found": the message suggests the most similar model name
+---@return omni.Error|nil   code "not_found" (the message suggests the most similar model name)
 function Client_methods:model(name)
   options.argument(name, "string", "client:model")
   if self.closed then return nil, closed_error "client:model" end

@@ -83,7 +83,7 @@ end
 
 ---Reads the certificate and key files again, and uses them for new connections. `reload` raises an error if the server has no certificate.
 ---@return true|nil
----@return omni.Error|nil  code `listen_failed`: the new certificate or key can't be used; the server keeps the old ones
+---@return omni.Error|nil  code "listen_failed" (the new certificate or key can't be used, so the server keeps the old certificate and key)
 function Server_methods:reload()
   if not self.tls or self.closed then error("server:reload: this server " .. (self.tls and "is closed" or "has no certificate"), 2) end
   local fine, message = self.listener:reload()

@@ -131,8 +131,8 @@ local function raise_failures(join)
   error(first, 0)
 end
 
----Waits until all fibers have ended, then returns the first result of each fiber, in order. If any fiber failed, raises the error of the
----first failed fiber in the list. The error's `others` field contains the errors of the other failed fibers.
+---Waits until all fibers have ended, then returns the first result of each fiber, in order. If any fiber failed, `omni.join` raises the
+---error of the first failed fiber in the list. The error's `others` field contains the errors of the other failed fibers.
 ---
 ---`omni.join(fibers, opts)` takes a list of fibers and a table of options. After `timeout` seconds, `omni.join` returns nil and an error
 ---with the code "timeout". With `fail_fast = true`, `omni.join` raises an error as soon as one fiber fails. After a timeout or with

@@ -226,7 +226,7 @@ local function start(scope, fn, ...)
 end
 
 ---Ends the fiber at the point where it is waiting. Closes the fiber's to-be-closed variables, which cancels its requests. Joining a
----cancelled fiber raises an error with the code "cancelled". Does nothing if the fiber has ended.
+---cancelled fiber raises an error with the code "cancelled". If the fiber has already ended, `cancel` does nothing.
 function Fiber_methods:cancel()
   if not self.co then return end
   if self == current or status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end

@@ -79,9 +79,9 @@ local function enter(name, fail_fast, fn, ...)
   return results_of(main)
 end
 
----Runs `fn(...)` in a fiber, and waits until that fiber and all fibers that were spawned in it have ended. Outside of a fiber, `run` runs
----the event loop while it waits. If `fn` raises an error, cancels the other fibers and raises that error. If another fiber fails while
----nobody is waiting to join it, its error goes to `omni.on_error`, and the other fibers continue.
+---Runs `fn(...)` in a fiber, and waits until that fiber and all fibers that were spawned in it have ended. Outside of a fiber, `omni.run`
+---drives the event loop while it waits. If `fn` raises an error, `omni.run` cancels the other fibers and raises that error. If another
+---fiber fails while nobody is waiting to join it, its error goes to `omni.on_error`, and the other fibers continue.
 ---@param fn function
 ---@return any ...  the results of `fn`
 local function run(fn, ...)

@@ -19,9 +19,9 @@ local function run(seconds, fn, ...)
   error(problem, 0)
 end
 
----Runs `fn(...)` with a deadline. At the deadline, cancels the function at the point where it is waiting, which aborts its requests and
----closes its to-be-closed variables. If a submit may have been sent before the deadline, omni records its outcome as unknown. Tasks that
----the service has accepted continue to run.
+---Runs `fn(...)` with a deadline. At the deadline, `omni.timeout` cancels the function at the point where it is waiting, which aborts its
+---requests and closes its to-be-closed variables. If a submit may have been sent before the deadline, omni records its outcome as unknown.
+---Tasks that the service has accepted continue to run.
 ---@param seconds number  above 0
 ---@param fn function
 ---@param ... any         its arguments

@@ -29,9 +29,9 @@
 ---@field schemas? boolean           whether omni also checks inputs against the service's schemas (default true)
 ---@field on_event? fun(event: omni.ClientEvent)  called for each request, retry, pause, task event and warning
 
----The argument of the client's `on_event` hook. An event never contains an API key, an input or a body. Later versions may add events and
----fields, so ignore events and fields that you don't know. The hook can't wait, but it can start a fiber that waits, with `omni.spawn`.
----Errors in the hook are reported in the same way as errors in a coroutine that nobody joins.
+---A client event is a table that omni passes to the client's `on_event` hook. An event never contains an API key, an input or a body. Later
+---versions may add events and fields, so ignore events and fields that you don't know. The hook can't wait, but it can start a fiber that
+---waits, with `omni.spawn`. Errors in the hook are reported in the same way as errors in a coroutine that nobody joins.
 ---@class omni.ClientEvent
 ---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"slots_full"|"slots_free"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"ledger_waits"|"ledger_continues"|"warning"
 ---  `request_begun`: a request begins. `request_ended`: a request has ended (a submit's outcome is then in the ledger). `retry`: a failed
@@ -233,7 +233,7 @@
 ---| "unknown"      the outcome of its submit is unknown
 ---| "interrupted"  its task continues at the service
 
----@class omni.RunEvent  The argument of a run's `on_event` hook. The other fields of a run event depend on `event`.
+---@class omni.RunEvent  A table that omni passes to a run's `on_event` hook. The other fields of a run event depend on `event`.
 ---@field event omni.SceneStatus|"wait"|"wait_over"|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
 ---  `wait`: the run waits for something other than its tasks. `wait_over`: a wait has ended. `warning`: a clip differs from what its scene
 ---  asked for. `cutting`: omni is cutting the film. `film` and `report`: the film or the report is complete.

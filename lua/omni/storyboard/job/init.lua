@@ -266,7 +266,7 @@ end
 ---Waits until a job has ended, and gets its files from the store: the film, the report, and all clips. A failed job can have files, too.
 ---@param name string  the name of the job, such as "job:17"
 ---@param given omni.FetchJobOptions
----@return omni.Job|nil  check its `state`
+---@return omni.Job|nil  the job; check its `state`
 ---@return omni.Error|nil  codes: not_found, timeout, store_failed, ledger_failed, io
 local function fetch_job(name, given)
   options.argument(name, "string", "omni.fetch_job")

@@ -241,8 +241,8 @@ local known <const> = {
 ---Runs jobs (`omni.submit_storyboard`) from the client's ledger, one after another, until the worker is stopped. Any number of workers can
 ---share a ledger and a store. If a worker dies, another worker takes over its job, waits for the tasks in flight, and fetches their clips.
 ---No scene is paid for twice. A job costs at most its budget, whichever workers run it. If a job fails, the worker records the error and
----takes the next job. If the reason isn't the job's fault (for example, the network or the store can't be reached), the worker returns the
----job to the queue and pauses for a minute.
+---takes the next job. If the job isn't to blame for a failure (for example, because the network or the store can't be reached), the worker
+---returns the job to the queue and pauses for a minute.
 ---@param given omni.WorkOptions
 ---@return true|nil
 ---@return omni.Error|nil  why the worker can't start or, with `once`, why the worker returned its job to the queue
