@@ -13,8 +13,8 @@ local null = core.json.null
 local marks = { array = { __name = "omni.array" }, object = { __name = "omni.object" } }
 local kinds = { [marks.array] = "array", [marks.object] = "object" }
 
--- Marks a table as an array or an object; if the value is nil, marks a new table. For any other value, raises an error that names the line
--- of the caller's caller.
+-- Marks a table as an array or an object; if the value is nil, marks a new table. For a value that is neither a table nor nil, raises an
+-- error that names the line of the caller's caller.
 local function mark(value, kind)
   if value ~= nil and type(value) ~= "table" then error(("omni.%s: expected a table, got a %s"):format(kind, type(value)), 3) end
   return setmetatable(value or {}, marks[kind])
@@ -314,7 +314,8 @@ local function string_end(json, at)
   return at
 end
 
--- Returns the text of a long whole number, which the decoder could change because it returns only floats. Returns nil for any other number.
+-- Returns the text of a long whole number, which the decoder could change because it returns only floats. Returns nil for numbers that are
+-- short, fractional or out of range.
 local function exact_number(token)
   if #token < 16 or not token:find "^%-?%d+$" then return nil end
   return math.type(tonumber(token)) == "integer" and token or nil

@@ -12,7 +12,7 @@ local QUERY_EVERY <const> = 1    -- minimum number of seconds between two querie
 local MAX_QUERIES <const> = 10   -- number of unsuccessful queries after which omni stops trying to confirm a callback
 local LOOK_EVERY <const> = 2     -- seconds between checks of whether another program has determined a submit's outcome
 
--- Wakes the fibers that are waiting for the outcome of a submit request.
+-- Wakes the fibers that are waiting for a submit's outcome.
 local function wake_waiting(entry, task)
   for fiber in pairs(entry.waiting or {}) do loop.wake(fiber, task) end
 end

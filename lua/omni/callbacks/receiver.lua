@@ -140,7 +140,7 @@ function Receiver_methods:issue()
   return self.url .. "/" .. token, hash
 end
 
----Reports the outcome of a submit request to the receiver. For the client.
+---Reports a submit's outcome to the receiver. For the client.
 ---@param hash string
 ---@param task omni.Task|nil
 ---@param failure omni.Error|nil

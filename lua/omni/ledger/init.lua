@@ -141,8 +141,8 @@ function Ledger_methods:note(verb, params, late)
   if self.handle then start(self, verb, params).late = late end
 end
 
----Marks a submit's row as `unknown` if no program will record the submit's outcome any more, and returns the row. Returns any other row
----unchanged. If memory runs out, a submit can end without a recorded outcome.
+---Marks a submit's row as `unknown` if no program will record the submit's outcome any more, and returns the row. Returns the row of any
+---other submit unchanged. If memory runs out, a submit can end without a recorded outcome.
 ---@param row table  a row of a submit
 ---@return table|nil row
 ---@return omni.Error|nil err

@@ -251,8 +251,8 @@ end
 
 local ready_fds, due = {}, {}
 
--- Steps the pollables whose descriptor is ready or whose timeout has passed. Makes a list of these pollables first, since a pollable's step
--- may add or remove pollables.
+-- Steps the pollables whose descriptor is ready or whose timeout has passed. Copies the ready pollables to a list first, since a pollable's
+-- step may add or remove pollables.
 local function step_pollables()
   local count = 0
   for pollable, fd in pairs(pollables) do

@@ -46,8 +46,8 @@ local function texts(value)
   return found
 end
 
--- Returns the data if it is a model's description in which the fields that omni reads have the expected types. Returns nil for any other
--- data.
+-- Returns the data if it is a model's description in which the fields that omni reads have the expected types. Returns nil if the data
+-- isn't a valid description.
 local function read_model(data, name)
   if type(data) ~= "table" then return nil end
   local model = {}

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Contains omni's own rules for google/gemini-omni's input (docs/service.md, "The input of google/gemini-omni"). For all other models, omni
--- checks input only against the schema that the service publishes (init.lua).
+-- Contains omni's own rules for google/gemini-omni's input (docs/service.md, "The input of google/gemini-omni"). For models other than
+-- google/gemini-omni, omni checks input only against the schema that the service publishes (init.lua).
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -16,7 +16,7 @@ local function invalid(field, message, value)
   return nil, err.new { code = "invalid_input", field = field, message = field .. ": " .. message }
 end
 
----Returns the length of an array, or nil if the value isn't an array.
+---Returns an array's length, or nil if the value isn't an array.
 ---@param value any
 ---@return integer|nil
 local function array_length(value)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Lists the models that make images or audio, according to the service's catalogue. All other models make videos. If the catalogue is
--- available at run time, init.lua uses the catalogue instead of this list.
+-- Lists the models that make images or audio, according to the service's catalogue. Models that aren't listed here make videos. If the
+-- catalogue is available at run time, init.lua uses the catalogue instead of this list.
 
 local lists <const> = {
   image = [[

@@ -57,7 +57,7 @@ function Exchange:progress() end
 ---@return string|nil encoding  the response's Content-Encoding; without `head`: why the file can't be read
 ---@return string|nil part      PATH.part
 function Exchange:head(most) end
----Syncs a complete download to disk and gives it its final name, in a separate thread. When the thread ends, the exchange finishes a second
+---In a separate thread, syncs a complete download to disk and gives it its final name. When the thread ends, the exchange finishes a second
 ---time, and its result shows whether the file now has its final name.
 ---@param replace boolean  whether to replace a file at PATH
 function Exchange:keep(replace) end
@@ -88,7 +88,8 @@ function Http:submit(owner, body) end
 ---@param task_id string
 ---@return omni.Exchange
 function Http:query(owner, task_id) end
----Sends a request to any other endpoint of the service. Never sends a request more than once, unless it is a GET request.
+---Sends a request to any service endpoint other than those for submits and queries. Never sends a request more than once, unless it is a
+---GET request.
 ---@param owner any
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string

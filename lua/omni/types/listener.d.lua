@@ -42,7 +42,7 @@ function Listener:next() end
 ---@return integer number  for `callback`
 function Listener:expect(digest, task_id) end
 
----Ends the registration of a token. Does nothing if the token isn't registered.
+---Ends a token's registration. Does nothing if the token isn't registered.
 ---@param digest string
 function Listener:forget(digest) end
 
@@ -93,7 +93,7 @@ function Request:headers() end
 ---@return string body  the bytes of the body, or "" if the request has no body
 function Request:body() end
 
----Returns the size of the body, in bytes.
+---Returns the size of the request's body in bytes.
 ---@return integer
 function Request:size() end
 

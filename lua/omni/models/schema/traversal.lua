@@ -105,7 +105,7 @@ local function kind_of_empty(node)
   return array ~= object and (array and "array" or "object") or nil
 end
 
----Returns the kind of a value: a JSON type or "placeholder". The schema determines the kind of an empty table.
+---Returns a value's kind: a JSON type or "placeholder". The schema determines the kind of an empty table.
 ---@param value any
 ---@param node table  the schema
 ---@return string|nil
