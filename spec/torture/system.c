@@ -331,7 +331,7 @@ typedef int (*epoll_ctl_type)(int, int, int, struct epoll_event *);
 
 EXPORT int epoll_ctl(int set, int what, int fd, struct epoll_event *event) {
   NEXT(epoll_ctl_type, "epoll_ctl")
-  ERRORS(ENOSPC, ENOMEM)
+  ERRORS(ENOMEM)
   if (what == EPOLL_CTL_ADD) MAY_FAIL("epoll_ctl", -1);
   return next(set, what, fd, event);
 }

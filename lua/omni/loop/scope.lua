@@ -26,18 +26,27 @@ end
 local root = new()     -- the scope of fibers that are spawned outside of any `omni.run`
 local outermost = root -- the scope of fibers that are spawned outside of fibers or in background fibers
 
+-- Makes a fiber independent of its scope.
+local function move_to_root(scope, fiber)
+  scope.fibers[fiber], scope.live = nil, scope.live - 1
+  root.fibers[fiber], root.live, fiber.scope = true, root.live + 1, root
+end
+
+local CANCEL_TRIES <const> = 100 -- maximum number of attempts to cancel a scope's fibers when memory runs out
+
 -- Cancels the fibers that haven't ended. The running fiber can't cancel itself, so it continues outside of the scope.
 function Scope_mt.__close(scope)
   scope.open = false
   if scope.before then outermost = scope.before end
+  local tries = 0
   while true do
     local fiber = next(scope.fibers)
     if not fiber then return end
-    if coroutine.status(fiber.co) == "suspended" then
-      fiber:cancel()
-    else
-      scope.fibers[fiber], scope.live = nil, scope.live - 1
-      root.fibers[fiber], root.live, fiber.scope = true, root.live + 1, root
+    if coroutine.status(fiber.co) ~= "suspended" then
+      move_to_root(scope, fiber)
+    elseif not pcall(fiber.cancel, fiber) then
+      tries = tries + 1
+      if tries == CANCEL_TRIES then error("not enough memory", 0) end
     end
   end
 end

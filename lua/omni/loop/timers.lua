@@ -1,44 +1,24 @@
 -- SPDX-License-Identifier: MIT
 -- The event loop's timers: a binary heap of fibers in two arrays, ordered by the time at which each fiber wakes. `fiber.slot` is a fiber's
--- index in the heap.
+-- index in the heap. Where memory could run out in the middle of a change, the code calls no functions, since even a call can allocate.
 
 local times, fibers, size = {}, {}, 0
-
-local function place(fiber, at, slot)
-  times[slot], fibers[slot], fiber.slot = at, fiber, slot
-end
-
-local function rise(fiber, at, slot)
-  while slot > 1 do
-    local parent = slot // 2
-    if times[parent] <= at then break end
-    place(fibers[parent], times[parent], slot)
-    slot = parent
-  end
-  place(fiber, at, slot)
-end
-
-local function sink(fiber, at, slot)
-  while true do
-    local child = slot * 2
-    if child > size then break end
-    if child < size and times[child + 1] < times[child] then child = child + 1 end
-    if at <= times[child] then break end
-    place(fibers[child], times[child], slot)
-    slot = child
-  end
-  place(fiber, at, slot)
-end
 
 ---Adds a timer for a fiber that doesn't have one yet. If memory runs out, raises an error and adds no timer.
 ---@param fiber omni.Fiber
 ---@param at number  monotonic seconds
 local function set(fiber, at)
   local slot = size + 1
-  fibers[slot] = fiber
-  times[slot] = at
+  fibers[slot] = false
+  times[slot] = at -- the lines above allocate memory, the lines below don't
   size = slot
-  rise(fiber, at, slot)
+  while slot > 1 and times[slot // 2] > at do
+    local parent = slot // 2
+    local moved = fibers[parent]
+    times[slot], fibers[slot], moved.slot = times[parent], moved, slot
+    slot = parent
+  end
+  times[slot], fibers[slot], fiber.slot = at, fiber, slot
 end
 
 ---Removes a fiber's timer, if it has one.
@@ -50,9 +30,22 @@ local function clear(fiber)
   fibers[size], times[size] = nil, nil
   size = size - 1
   fiber.slot = false
-  if last ~= fiber then
-    if slot > 1 and times[slot // 2] > at then rise(last, at, slot) else sink(last, at, slot) end
+  if last == fiber then return end
+  while slot > 1 and times[slot // 2] > at do
+    local parent = slot // 2
+    local moved = fibers[parent]
+    times[slot], fibers[slot], moved.slot = times[parent], moved, slot
+    slot = parent
   end
+  while slot * 2 <= size do
+    local child = slot * 2
+    if child < size and times[child + 1] < times[child] then child = child + 1 end
+    if at <= times[child] then break end
+    local moved = fibers[child]
+    times[slot], fibers[slot], moved.slot = times[child], moved, slot
+    slot = child
+  end
+  times[slot], fibers[slot], last.slot = at, last, slot
 end
 
 -- `fibers[1]` is the fiber that wakes first, and `times[1]` is its wake time. Other modules must not change the arrays `fibers` and
