@@ -8,7 +8,7 @@ local core = require "omni.core"
 local loop = require "omni.loop"
 
 local RENEW_EVERY <const> = 15 -- seconds after which a program claims all awaited tasks again
-local TRUSTED_FOR <const> = 50 -- number of seconds for which a program relies on a claim; the ledger keeps it for 60 seconds
+local TRUSTED_FOR <const> = 50 -- number of seconds for which a program relies on a claim; the ledger keeps the claim for 60 seconds
 local TRY_AGAIN <const> = 30   -- seconds until the next attempt after the ledger has failed; until then, this program queries all its tasks
 
 ---@class omni.Claims

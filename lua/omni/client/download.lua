@@ -62,14 +62,14 @@ local function keep(transport, exchange, path, given)
 end
 
 ---Downloads a file into PATH.part, and renames it to PATH once the file is complete and on disk. Resumes an interrupted download if the
----server's headers prove that the file is still the same. Fails after the client's `retry_for` seconds without a new byte.
+---server's headers prove that the file is still the same. Fails after the client's `retry_for` seconds without a new byte. The function
+---`accept` gets the first bytes, the response's Content-Encoding and the path of the downloaded file. To refuse the file, `accept` returns
+---a failure; `accept` can wait. If `aside` is true, a different file at PATH is renamed (`step_aside`) instead of replaced.
 ---@param client omni.Client
 ---@param url string
 ---@param path string
 ---@param given { on_progress?: fun(bytes: integer, total: integer|nil), aside?: boolean,
 ---  accept?: fun(head: string, encoding: string|nil, part: string): table|nil }
----  `accept` gets the first bytes, the response's Content-Encoding and the path of the downloaded file, and returns a failure to refuse the
----  file; it may wait. `aside` renames a different file at PATH (`step_aside`) instead of replacing it
 ---@return integer|nil bytes
 ---@return omni.Error|nil
 local function download(client, url, path, given)

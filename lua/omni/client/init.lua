@@ -86,8 +86,7 @@ end
 ---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution).
 ---@param opts? omni.SubmitOptions
 ---@return omni.Task|nil
----@return omni.Error|nil  code "submit_unknown" (the service may have accepted and charged the submit), with `sent` = "no", "maybe" or
----  "answered"
+---@return omni.Error|nil  code "submit_unknown" (the submit may have been accepted and charged), with `sent` = "no", "maybe" or "answered"
 function Client_methods:submit(input, opts)
   options.argument(input, "table", "client:submit")
   opts = options.check(opts, submit_options, "client:submit")

@@ -44,8 +44,8 @@ local function run(transport, on_progress, finish, verb, ...)
   return size, failure
 end
 
--- Turns an http URL into an https URL, as browsers do on an https page. Returns nil if the URL contains a port, since the server at that
--- port might not be the server at the https port.
+-- Turns an http URL into an https URL, in the same way as browsers on an https page. Returns nil if the URL contains a port, since the
+-- server at that port might not be the server at the https port.
 local function to_https(url)
   local authority, rest = url:match "^http://([^/?#]+)(.*)$"
   if not authority then return url end

@@ -36,11 +36,17 @@ local function take_over(client, ledger, row, on_event)
   on_event { event = "not_recorded", task_id = row.task_id, scene = row.scene, error = problem and err.public(problem) }
 end
 
+---@class omni.OrphanEvent
+---@field event "taken_over"|"recorded"|"not_recorded"
+---@field task_id string
+---@field scene? string
+---@field state? string
+---@field error? omni.Error
+
 ---Takes over all orphaned tasks at the client's service, and continues to look for more until the fiber is cancelled.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
----@param on_event fun(event: { event: "taken_over"|"recorded"|"not_recorded", task_id: string, scene?: string, state?: string,
----  error?: omni.Error })  must not wait
+---@param on_event fun(event: omni.OrphanEvent)  must not wait
 function orphans.watch(client, ledger, on_event)
   local taken = {} -- by row number; a task that can't be queried isn't taken over twice
   while true do

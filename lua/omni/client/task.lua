@@ -149,8 +149,7 @@ end
 ---wait. A timeout ends only the wait: the task continues at the service.
 ---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  the same task, whose status is "success" or "failed"; check its `error`
----@return omni.Error|nil      codes: timeout (`task_status` is the last known status), unauthorized, not_found, ...; `task_id` identifies
----  the task
+---@return omni.Error|nil      codes: timeout (with `task_status`, the last known status), unauthorized, not_found, ... (all with `task_id`)
 function Task_methods:await(opts)
   if opts then options.check(opts, await_options, "task:await") end
   if not loop.in_fiber "task:await" then return loop.drive(self.await, self, opts) end
@@ -185,7 +184,8 @@ function Task_methods:await(opts)
   end
 end
 
----Waits until the task has ended, as `await` does. If the generation failed, `result` returns nil and an error, as for any other failure.
+---Waits until the task has ended, in the same way as `await`. If the generation failed, `result` returns nil and an error, as for any other
+---failure.
 ---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  the successful task, with its media
 ---@return omni.Error|nil      codes: those of `task:await`, and generation_failed, moderation_refused and broken_result

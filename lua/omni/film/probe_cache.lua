@@ -6,7 +6,7 @@ local core = require "omni.core"
 local json = require "omni.json"
 local paths = require "omni.file.path"
 
-local MAX_BYTES <const> = 16384 -- maximum size of a cache file
+local MAX_BYTES <const> = 16384 -- maximum size of a cache file in bytes
 local VERSION <const> = 2 -- increment this number when `omni.film.Probe` changes
 
 -- Returns the cache folder, or nil if the user has no home folder.

@@ -51,7 +51,7 @@ end
 
 local write
 
--- The beginning of an attribute, by the attribute's name in the tree: a blank and the name in HTML.
+-- Maps an attribute's name in the tree to the beginning of the HTML attribute: a space and the attribute's name in HTML.
 local starts = setmetatable({}, {
   __index = function(self, name)
     local start = " " .. name:gsub("_", "-")

@@ -33,7 +33,7 @@ local function draw(cache, spec, path)
   for _, done in ipairs(waiting) do done(drawn, failure) end
 end
 
----Draws a clip unless the cache has it already. Calls `done(path)` or `done(nil, failure)` once, possibly before `get` returns.
+---Draws a clip unless the clip is already in the cache. Calls `done(path)` or `done(nil, failure)` once, possibly before `get` returns.
 ---@param spec omni.sandbox.ClipSpec
 ---@param done fun(path: string|nil, failure: any)
 function Cache_methods:get(spec, done)

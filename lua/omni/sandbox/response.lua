@@ -3,7 +3,7 @@
 
 local response = {}
 
----Returns an error response. For an invalid request (422), the response contains the reason in `errors`, as the service's responses do.
+---Returns an error response. For an invalid request (422), the response contains the reason in `errors`, like the service's responses.
 ---@param code integer
 ---@param message string
 ---@param headers? table<string, string>
@@ -37,7 +37,7 @@ function response.parameter(query_string, name)
   return nil
 end
 
----Returns a query parameter that selects something, or nil if the parameter is empty or missing.
+---Returns the value of a query parameter that filters a list, or nil if the parameter is empty or missing.
 ---@param request { query?: string }
 ---@param name string
 ---@return string|nil

@@ -202,7 +202,7 @@ function Service_methods:ledger()
   return self.tasks:ledger(true)
 end
 
----Returns the callbacks that were sent, as `GET /sandbox/callbacks` does.
+---Returns the callbacks that were sent, in the form that `GET /sandbox/callbacks` returns.
 ---@return omni.sandbox.Callback[]
 function Service_methods:sent()
   return self.callbacks and self.callbacks:list() or {}

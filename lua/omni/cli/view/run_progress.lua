@@ -73,11 +73,11 @@ function Plain_methods:close() end -- luacheck: ignore self
 ---@field waits? table                    from omni.cli.view.waits
 ---@field typical? table<string, omni.cli.TypicalTime>  usual duration of a scene, by the scene's name
 
----Opens the view: JSON with `json`, a drawing on a terminal, or plain lines in a pipe or file.
+---Opens the view: JSON with `json`, a drawing on a terminal, or plain lines in a pipe or file. If the view's `draws` is true, the caller
+---must call `tick` several times a second.
 ---@param options omni.cli.ProgressOptions
 ---@return { event: fun(self, event: table), wait: fun(self, words: string, fields: table), wait_over: fun(self, fields: table),
 ---  close: fun(self), draws?: boolean, tick?: fun(self) }
----  `draws` means that the caller must call `tick` several times a second
 local function open(options)
   if options.json then return setmetatable({ out = options.out }, Json_mt) end
   if options.columns() then return live.open(options) end
