@@ -2,7 +2,7 @@
 -- The sections of docs/reference.md: which functions, methods and classes stand in each, in this order.
 return {
   introduction = [[
-After reading this page you will be able to call every function of `require "omni"`. `make reference` generates this page from the
+After reading this page, you will be able to call every function of `require "omni"`. `make reference` generates this page from the
 annotations in `lua/omni/`. A test checks that the page is up to date, and runs every example. The examples assume that you have run the
 following lines:
 
