@@ -8,8 +8,8 @@ if env.is_slow then return pending "chaos takes too long here" end
 -- Runs small rounds. Returns what was printed, and whether all was well.
 local function chaos(settings)
   local in_namespace = os.execute "unshare -rm true 2>/dev/null" and "unshare -rm" or "" -- which lets it mount a disk
-  local pipe = assert(io.popen(("%s CHAOS_SCENES=3 CHAOS_ORDERS=4 CHAOS_JOBS=1 ROUNDS=1 %s %s spec/chaos/run.lua 2>&1"):format(settings,
-    in_namespace, env.plain_lua)))
+  local pipe = assert(io.popen(("%s CHAOS_SCENES=3 CHAOS_ORDERS=4 CHAOS_JOBS=1 CHAOS_LONGEST=100 ROUNDS=1 %s %s spec/chaos/run.lua 2>&1")
+    :format(settings, in_namespace, env.plain_lua)))
   local said = pipe:read("a")
   return said, pipe:close() == true
 end

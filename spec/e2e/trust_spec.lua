@@ -57,15 +57,10 @@ describe("omni plan, with somebody else's board", function()
     assert.equal("plan", cjson.decode(result.out).event)
   end)
 
-  -- Waits until `met()` while the program works.
-  local function wait_until(met)
-    repeat until met()
-  end
-
   it("can be interrupted by Ctrl-C while the board loops", function()
     local child = program.start({ "plan", write "while true do end" }, { directory = files.path })
     local children = ("/proc/%s/task/%s/children"):format(child.pid, child.pid)
-    wait_until(function() return env.read(children):find "%d" end)
+    env.become(function() return env.read(children):find "%d" end)
     local board = env.read(children):match "%d+"
     child:signal "INT"
     local result = child:finish()
@@ -78,7 +73,7 @@ describe("omni plan, with somebody else's board", function()
     local text = 'io.open("started", "w"):close()\n'
       .. 'coroutine.wrap(function() while true do pcall(function() while true do end end) end end)()'
     local child = program.start({ "plan", write(text), "--trust" }, { directory = files.path })
-    wait_until(function() return env.read(files:file "started") end)
+    env.become(function() return env.read(files:file "started") end)
     child:signal "INT"
     local result = child:finish()
     assert.equal(130, result.code)

@@ -22,6 +22,19 @@ env.is_slow = env.slowness > 1
 ---A time limit in seconds, stretched for slow runs, and for a machine that other programs keep busy.
 function env.seconds(value) return value * 3 * env.slowness end
 
+---Waits until a condition holds. Fails within two minutes if it doesn't, so that a spec that hangs shows where.
+---@param condition fun(): any
+---@param turn? fun()      called between two looks at the condition; without it, only the condition itself is called
+---@param seconds? number  how long it takes at most when nothing else keeps the machine busy (40)
+function env.become(condition, turn, seconds)
+  local limit = env.seconds(seconds or 40)
+  local deadline = core.now() + limit
+  while not condition() do
+    if core.now() >= deadline then error(("the condition didn't hold within %d seconds"):format(limit), 2) end
+    if turn then turn() end
+  end
+end
+
 ---A word as the shell takes it literally.
 function env.quote(word) return "'" .. tostring(word):gsub("'", [['\'']]) .. "'" end
 

@@ -26,13 +26,10 @@ function studio.board(...)
   return omni.storyboard(board)
 end
 
----Lets the loop turn until that holds.
+---Lets the loop turn until a condition holds.
+---@param condition fun(): any
 function studio.become(condition)
-  local deadline = core.now() + env.seconds(60)
-  while not condition() do
-    assert(core.now() < deadline, "it never came to hold")
-    omni.sleep(0.005)
-  end
+  env.become(condition, function() omni.sleep(0.005) end)
 end
 
 ---The statuses of a summary's scenes, or the actions of a plan's, in order.

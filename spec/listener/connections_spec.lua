@@ -34,13 +34,9 @@ local function crowd(one, count, addresses, ...)
   return self
 end
 
--- Waits in the loop for a condition; raises after a time limit.
+-- Waits in the loop for a condition.
 local function until_so(condition)
-  local deadline = listening.now() + env.seconds(20)
-  while not condition() do
-    if listening.now() > deadline then error("the condition never came to hold", 2) end
-    loop.sleep(0.005)
-  end
+  env.become(condition, function() loop.sleep(0.005) end)
 end
 
 -- Sends a request from 127.0.0.1, an address that no crowd uses. Returns its status and its duration in seconds.
