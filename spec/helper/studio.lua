@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- A sandbox, a client and a directory for specs that make films out of boards.
 
-local core = require "omni.core"
 local directories = require "omni.storyboard.run.output_lock"
 local env = require "helper.env"
 local film = require "omni.film"

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Claims to tasks: which session queries a task, and what happens when that session has ended or stalls.
 local asked = require "helper.ledger"
-local core = require "omni.core"
 local env = require "helper.env"
 
 local ask, intend, ledger = asked.ask, asked.intend, asked.ledger

@@ -36,9 +36,11 @@ local function claim(self)
     return
   end
   self.trusted_until = begun + TRUSTED_FOR
-  for _, id in ipairs(ids) do self.others[id] = false end
+  for _, id in ipairs(ids) do
+    if watch.tasks[id] then self.others[id] = false end -- otherwise its wait has ended in the meantime
+  end
   for _, row in ipairs(rows) do
-    self.others[row.task_id] = true
+    if watch.tasks[row.task_id] then self.others[row.task_id] = true end
     watch:learn(row.task_id, row.status or "pending")
   end
 end
@@ -96,6 +98,12 @@ function Claims_methods:recover(task)
   self.failing[task.id] = nil
 end
 
+---Forgets what is known about a task's claims.
+---@param id string
+function Claims_methods:drop(id)
+  self.others[id], self.failing[id] = nil, nil
+end
+
 ---Gives up the claims to tasks that no fiber awaits any longer.
 ---@param tasks omni.Task[]
 function Claims_methods:forget(tasks)
@@ -103,7 +111,7 @@ function Claims_methods:forget(tasks)
   for _, task in ipairs(tasks) do
     local id = task.id
     if self.others[id] == false and not task:done() then ids[#ids + 1] = id end
-    self.others[id], self.failing[id] = nil, nil
+    self:drop(id)
   end
   release(self, ids)
 end

@@ -111,6 +111,19 @@ function Watch_methods:add(task)
   if task.since < self.seen_until then self.seen_until = task.since end -- the task's end may have been recorded before `add`
 end
 
+---Ends the watch of a task that is over and that no fiber awaits any longer.
+---@param task omni.Task
+function Watch_methods:forget(task)
+  local handles = self.tasks[task.id]
+  if not handles then return end
+  for i = #handles, 1, -1 do
+    if handles[i] == task then table.remove(handles, i) end
+  end
+  if handles[1] then return end
+  self.tasks[task.id] = nil
+  self.claims:drop(task.id)
+end
+
 ---Returns whether other programs might query this task as well.
 ---@param task omni.Task
 ---@return boolean
@@ -122,7 +135,8 @@ end
 ---@param id string
 ---@param status string
 function Watch_methods:learn(id, status)
-  for _, task in ipairs(self.tasks[id] or {}) do poller.learn(task, status) end
+  local handles = self.tasks[id] or {}
+  for i = #handles, 1, -1 do poller.learn(handles[i], status) end -- `learn` may remove the handle
 end
 
 ---@param client omni.Client

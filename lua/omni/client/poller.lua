@@ -22,7 +22,53 @@ local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 -- task's `waiter` field is nil if the task has no entry in the schedule, false if no fiber awaits the task any more, and otherwise the
 -- awaiting fiber or an array of fibers.
 
+-- Returns whether any fiber that wasn't cancelled still awaits the task.
+local function is_awaited(waiter)
+  if not waiter then return false end
+  if #waiter == 0 then return not waiter:done() end
+  for _, fiber in ipairs(waiter) do
+    if not fiber:done() then return true end
+  end
+  return false
+end
+
+-- Puts an entry into the slot of a removed entry, or further down if an entry below is due earlier.
+local function sink(self, due, task, slot)
+  local times, tasks, size = self.times, self.tasks, self.size
+  while true do
+    local child = slot * 2
+    if child < size and times[child + 1] < times[child] then child = child + 1 end
+    if child > size or due <= times[child] then break end
+    times[slot], tasks[slot] = times[child], tasks[child]
+    slot = child
+  end
+  times[slot], tasks[slot] = due, task
+end
+
+local SWEEP_LEAST <const> = 64
+
+-- Removes the tasks that are over, because a callback or another program has reported their end, from a schedule that has grown to twice
+-- its size after the last sweep. So the schedule holds at most about as many of them as unfinished tasks. Allocates no memory.
+local function sweep(self)
+  local times, tasks, before, size = self.times, self.tasks, self.size, 0
+  if before * 4 < self.sweep_at then self.sweep_at = math.max(SWEEP_LEAST, self.sweep_at // 2) end
+  if before < self.sweep_at then return end
+  for slot = 1, before do
+    local task = tasks[slot]
+    if task:done() and not is_awaited(task.waiter) then
+      task.waiter = nil
+    else
+      size = size + 1
+      times[size], tasks[size] = times[slot], task
+    end
+  end
+  for slot = size + 1, before do times[slot], tasks[slot] = nil, nil end
+  self.size, self.sweep_at = size, math.max(SWEEP_LEAST, size * 2)
+  for slot = size // 2, 1, -1 do sink(self, times[slot], tasks[slot], slot) end
+end
+
 local function push(self, due, task)
+  sweep(self)
   local times, tasks = self.times, self.tasks
   local slot = self.size + 1
   times[slot], tasks[slot] = due, task -- memory can run out on this line, but not on the lines below
@@ -39,19 +85,8 @@ local function pop(self)
   local times, tasks, size = self.times, self.tasks, self.size
   local first, due, task = tasks[1], times[size], tasks[size]
   times[size], tasks[size] = nil, nil
-  size = size - 1
-  self.size = size
-  local slot = 1
-  while size > 0 do
-    local child = slot * 2
-    if child < size and times[child + 1] < times[child] then child = child + 1 end
-    if child > size or due <= times[child] then
-      times[slot], tasks[slot] = due, task
-      break
-    end
-    times[slot], tasks[slot] = times[child], tasks[child]
-    slot = child
-  end
+  self.size = size - 1
+  if size > 1 then sink(self, due, task, 1) end
   return first
 end
 
@@ -70,16 +105,7 @@ local function wake_all(task, value)
   if #waiter == 0 then loop.wake(waiter, own(value)) end
   for _, fiber in ipairs(waiter) do loop.wake(fiber, own(value)) end
   task.waiter = false -- must come last: if memory runs out above, `waiter` must still list the fibers to wake later
-end
-
--- Returns whether any fiber that wasn't cancelled still awaits the task.
-local function is_awaited(waiter)
-  if not waiter then return false end
-  if #waiter == 0 then return not waiter:done() end
-  for _, fiber in ipairs(waiter) do
-    if not fiber:done() then return true end
-  end
-  return false
+  if task:done() then task.client.ledger_watch:forget(task) end
 end
 
 local function add_waiter(task)
@@ -309,6 +335,7 @@ end
 local function new(key, most)
   local self = setmetatable({
     key = key, client = key.client, most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
+    sweep_at = SWEEP_LEAST, -- the size at which the schedule is swept
     -- for each task whose last query failed: the number of consecutive failures, and the last failure
     attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }),
   }, Poller_mt)

@@ -177,6 +177,25 @@ end
 
 -- --- files
 
+local DIGESTS <const> = 250 -- minimum number of digests that stay in memory; the ledger has the others
+
+-- Remembers a digest. Once enough new digests are in memory, forgets those that nothing has used since the last time.
+local function remember(self, path, known)
+  local recent = self.digests
+  if not recent[path] then
+    if self.recent >= self.most_recent then
+      self.older_digests, recent = recent, {}
+      self.digests, self.recent = recent, 0
+    end
+    self.recent = self.recent + 1
+  end
+  recent[path] = known
+end
+
+local function remembered(self, path)
+  return self.digests[path] or self.older_digests[path]
+end
+
 ---Returns the SHA-256 digest of a file's contents. Reads the file only if its stamp differs from the stamp in the ledger.
 ---@param path string
 ---@return string|nil sha256
@@ -185,16 +204,16 @@ function Ledger_methods:digest(path)
   local info, why = core.stat(path)
   if not info then return nil, err.new { code = "io", message = "can't read " .. (why or path) } end
   local place = self.machine .. path
-  local known = self.digests[path] or self:row("digest", { path = place })
+  local known = remembered(self, path) or self:row("digest", { path = place })
   if known and known.stamp == info.stamp then
-    self.digests[path] = known
+    remember(self, path, known)
     return known.sha256
   end
   -- Stores a digest only if the file's bytes are on disk, because after a power loss a file may have other bytes with the same stamp.
   local found, problem = digest.file(path, true)
   if not found then return nil, problem end
   if found.synced and os.time() - info.mtime > SETTLED then
-    self.digests[path] = { stamp = found.stamp, sha256 = found.sha256 }
+    remember(self, path, { stamp = found.stamp, sha256 = found.sha256 })
     self:note("remember_digest", { path = place, stamp = found.stamp, sha256 = found.sha256, size = found.size })
   end
   return found.sha256
@@ -207,11 +226,14 @@ end
 function Ledger_methods:load_digests(files)
   local list, unknown = {}, {}
   for _, path in ipairs(files) do
-    if not self.digests[path] then list[#list + 1], unknown[#unknown + 1] = { path = self.machine .. path }, path end
+    if not remembered(self, path) then list[#list + 1], unknown[#unknown + 1] = { path = self.machine .. path }, path end
   end
   local found, problem = self:ask_each("digest", list)
   if not found then return nil, problem end
-  for i, path in ipairs(unknown) do self.digests[path] = found[i][1] end
+  self.most_recent = math.max(DIGESTS, #files)
+  for i, path in ipairs(unknown) do
+    if found[i][1] then remember(self, path, found[i][1]) end
+  end
   return true
 end
 
@@ -284,8 +306,8 @@ local function open(path)
   local handle, problem = (is_shared and open_address or open_file)(path)
   if not handle then return nil, problem end
   local self = setmetatable({
-    path = path, digests = {}, sending = setmetatable({}, { __mode = "v" }), machine = is_shared and machine_prefix() or "",
-    is_shared = is_shared, in_trouble = false, listeners = {},
+    path = path, sending = setmetatable({}, { __mode = "v" }), machine = is_shared and machine_prefix() or "",
+    digests = {}, older_digests = {}, recent = 0, most_recent = DIGESTS, is_shared = is_shared, in_trouble = false, listeners = {},
   }, Ledger_mt)
   self.handle = handle
   self.driver = driver_of(self)
