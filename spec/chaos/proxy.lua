@@ -10,7 +10,7 @@ local wire = require "helper.wire"
 --   piece     bytes that are passed on at a time, with a pause after each piece
 --   ends      how the connection ends ("close" or "reset"), and where: before the "request" or the "answer" is passed on, or "in answer"
 --   repeats   the proxy sends a GET request a second time, on another connection
---   lengthen  the number added to a response's Content-Length. The proxy never shortens a clip's, since omni doesn't notice that
+--   lengthen  the number added to a response's Content-Length
 --   echoes    answers of the API are passed on twice
 local treatments <const> = {
   { 24, "passed on" },
@@ -131,7 +131,7 @@ local function accept(proxy, client)
     if treatment.where == "answer" then return "", treatment.ends end
     if treatment.where == "in answer" then return bytes:sub(1, #bytes // 2), treatment.ends end
     local is_json = bytes:find("\r\n\r\n{", 1, true) ~= nil
-    if treatment.lengthen and (is_json or treatment.lengthen > 0) then
+    if treatment.lengthen then
       bytes = bytes:gsub("(Content%-Length: )(%d+)", function(name, length)
         return ("%s%d"):format(name, math.max(0, math.tointeger(length) + treatment.lengthen))
       end, 1)

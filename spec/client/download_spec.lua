@@ -8,9 +8,9 @@ local omni = require "omni"
 local tls = require "helper.tls"
 
 local SIZE <const> = 100000
-local function pattern(word) -- begins as a film does
-  local parts = { "\0\0\0\20ftypisom" .. "\0\0\2\0isom" }
-  for i = 3, SIZE // 10 do parts[i - 1] = ("%s%09d"):format(word, i) end
+local function pattern(word) -- has the boxes of a film
+  local parts = { "\0\0\0\24ftypisom\0\0\2\0isomiso2" .. "\0\0\0\8moov" .. (">I4"):pack(SIZE - 32) .. "mdat" }
+  for i = 5, SIZE // 10 do parts[i - 3] = ("%s%09d"):format(word, i) end
   return table.concat(parts)
 end
 local BODY, OTHER = pattern "a", pattern "b"
@@ -206,6 +206,27 @@ describe("a download", function()
   it("reads no more than announced", function()
     local head = ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(SIZE)
     assert_saved(BODY, save{ { hostile.send(head .. BODY .. "and more"), hostile.close() } })
+  end)
+
+  it("starts again if a film is incomplete although its length was announced", function()
+    assert_saved(BODY, save({ { hostile.answer("200 OK", BODY:sub(1, 70000), { 'ETag: "v1"' }) }, file() }, patient))
+    assert.is_nil(fetches()[2].headers.range)
+    local unannounced = { hostile.send "HTTP/1.1 200 OK\r\n\r\n", hostile.send(BODY:sub(1, 70000)), hostile.close() }
+    assert_saved(BODY, save({ unannounced, file() }, patient))
+  end)
+
+  it("fails if a film stays incomplete, unless files of any kind are accepted", function()
+    local short = { hostile.answer("200 OK", BODY:sub(1, 70000)) }
+    local saved, problem = save({ short }, { retry_for = 0.05 })
+    assert_failed("network", saved, problem)
+    assert.equal("the downloaded film is incomplete: it ends in the middle of its box 'mdat'", problem.message)
+    assert.equal("save it again later, or pass any = true to keep the incomplete file", problem.hint)
+    assert.is_nil(env.read(path .. ".part"))
+
+    script({ short })
+    local task = assert(answers.client(server.url):query(answers.ID))
+    assert(task:save(path, { any = true }))
+    assert.equal(70000, #env.read(path))
   end)
 
   it("accepts a file of unannounced length", function()

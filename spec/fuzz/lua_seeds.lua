@@ -25,6 +25,8 @@ local seeds = {
   json = { [=[{"a":[1,2.5,-1e3,true,null,"\u00e9\ud83d\ude00\\"],"b":{},"c":[]}]=], "[9007199254740993, 1e400, -0.0]", '"x"' },
   ledger_address = { "user:secret@host:5432/db?sslmode=require", "[::1]/db,host2:1/x", "%2Frun%2Fpg/db?password=x" },
   media_type = { "\0\0\0\x18ftypisom", "\x89PNG\r\n\x1a\n", "\xff\xd8\xff\xe0", "RIFF0000WEBPVP8 ", "ID3\3", "<html>", '{"error":1}' },
+  mp4_boxes = { "\0\0\0\x10ftypisom\0\0\2\0\0\0\0\x08moov\0\0\0\0mdat123", "\0\0\0\x08ftyp\0\0\0\1mdat\0\0\0\0\0\0\0\x10\0\0\0\x08moov",
+    "\0\0\0\1mdat\xff\xff\xff\xff\xff\xff\xff\xff", "\0\0\0\x08moov\0\0\0" },
   schema = {
     [=[{"required":["p"],"properties":{"p":{"type":"string","maxLength":5},"u":{"format":"uri"}}}]=] .. '\n{"p":"x","u":"HTTP://X"}',
     [=[{"anyOf":[{"type":"integer","minimum":1},{"enum":[null]}],"items":{"$ref":"#/definitions/d"},"definitions":{"d":true}}]=] .. "\n[1]",

@@ -17,6 +17,7 @@ local input_rules = require "omni.models.input_rules"
 local json = require "omni.json"
 local media_type = require "omni.file.media_type"
 local message = require "omni.cli.view.message"
+local mp4_boxes = require "omni.file.mp4_boxes"
 local probe = require "omni.film.probe"
 local schema = require "omni.models.schema"
 local scene = require("omni.storyboard.language.scene").scene
@@ -102,6 +103,22 @@ function parsers.media_type(bytes)
   assert(not kind or kind.type:find "^%l+/", "a type isn't a media type")
   media_type.download_trouble(bytes, "gzip")
   media_type.ending(bytes)
+end
+
+-- Complete boxes in front of a file don't change whether it is complete.
+function parsers.mp4_boxes(bytes)
+  local function shortage(all)
+    local last = 0
+    return mp4_boxes.shortage(function(at, count)
+      assert(at >= last and at <= #all and count <= 16, "it doesn't read forwards in the file")
+      last = at
+      return all:sub(at + 1, at + count)
+    end, #all)
+  end
+  local what = shortage(bytes)
+  assert(what == nil or what:find "^it [%w ']+$", "a reason isn't a sentence")
+  if what == nil and bytes:find("moov", 1, true) == nil and #bytes < 80000 then error("there is no moov box", 0) end
+  assert(shortage(("\0\0\0\8free"):rep(1 + #bytes % 9) .. bytes) == what, "other boxes in front change the result")
 end
 
 function parsers.text_encoding(bytes)

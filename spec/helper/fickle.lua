@@ -13,7 +13,7 @@ local fickle = {}
 
 local json <const> = { ["Content-Type"] = "application/json" }
 local price <const> = 40
-local clip <const> = "\0\0\0\24ftypisom\0\0\2\0isomiso2" .. ("\0"):rep(200) -- begins as an MP4 does
+local clip <const> = "\0\0\0\24ftypisom\0\0\2\0isomiso2\0\0\0\8moov" .. ("\0"):rep(200) -- has the boxes of an MP4
 
 ---@class spec.Fickle
 ---@field url string

@@ -13,7 +13,7 @@ local SERVICE <const> = "11.0.0.1"
 local HOSTS <const> = { SERVICE, "127.0.0.1", "10.0.0.1", "localhost", "media.example" }
 
 -- The first bytes are those of a film, so that nothing but the address rule keeps it from being fetched.
-local SECRET <const> = "\0\0\0\20ftypisom\0\0\2\0isom secret"
+local SECRET <const> = "\0\0\0\20ftypisom\0\0\2\0isom\0\0\0\8moov\0\0\0\0 secret"
 
 local folder <close> = env.directory()
 local picture = env.write(folder:file "a.png", storage.PNG)

@@ -7,7 +7,7 @@ local omni = require "omni"
 local storage = require "helper.storage"
 local tls = require "helper.tls"
 
-local CLIP <const> = "\0\0\0\20ftypisom\0\0\2\0isom" -- begins as a film does
+local CLIP <const> = "\0\0\0\20ftypisom\0\0\2\0isom\0\0\0\8moov" -- has the boxes of a film
 
 local server, directory
 

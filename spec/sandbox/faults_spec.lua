@@ -245,4 +245,14 @@ describe("a fault", function()
     assert.same({ 206, 500, 500 }, { response.status, response.body.offset, response.body.length })
     assert.is_nil(response.cut)
   end)
+
+  it("media-short shortens a whole download, but not a part, nor a HEAD", function()
+    local r = rehearse { "media-short" }
+    local _, made = r.submit()
+    r.clock.time = 200
+    local path = "/media/" .. made.data.task_id .. ".mp4"
+    assert.equal(500, r.ask("GET", path).body.length)
+    assert.equal(1000, r.ask("HEAD", path).body.length)
+    assert.equal(1000, r.ask("GET", path, nil, nil, { range = "bytes=0-" }).body.length)
+  end)
 end)

@@ -7,6 +7,7 @@ local err = require "omni.error"
 local json = require "omni.json"
 local loop = require "omni.loop"
 local media_type = require "omni.file.media_type"
+local mp4_boxes = require "omni.file.mp4_boxes"
 local options = require "omni.options"
 local poller = require "omni.client.poller"
 local queries = require "omni.client.query"
@@ -214,17 +215,25 @@ local save_options = {
   timeout = "timeout", index = "count", on_progress = "function", any = "boolean", aside = "boolean", store = "boolean",
 }
 
--- Refuses a downloaded file that isn't media, such as a login page or an error message.
-local function accept_media(head, encoding)
+-- Refuses a downloaded file that isn't media, such as a login page or an error message. Also refuses an incomplete film, which a server or
+-- a proxy may send together with a length that is too short. Such a film is downloaded again, from its beginning.
+local function accept_media(head, encoding, part)
   local what = media_type.download_trouble(head, encoding)
+  if what then
+    return {
+      code = "not_media", retry = false, message = "the file is not a picture, film or sound: it is " .. what,
+      hint = "fetch it again later; if the model makes other kinds of files, pass any = true",
+    }
+  end
+  what = mp4_boxes.file_shortage(head, part)
   return what and {
-    code = "not_media", retry = false, message = "the file is not a picture, film or sound: it is " .. what,
-    hint = "fetch it again later; if the model makes other kinds of files, pass any = true",
+    code = "network", retry = true, offset = 0, message = "the downloaded film is incomplete: " .. what,
+    hint = "save it again later, or pass any = true to keep the incomplete file",
   }
 end
 
 local function accept_any(head)
-  return head == "" and accept_media(head) or nil
+  return head == "" and accept_media(head, nil, nil) or nil
 end
 
 -- Copies the file from the client's store, if the ledger contains the file's digest and the store has the file. Returns the file's size, or
@@ -273,7 +282,8 @@ end
 
 ---Downloads a file of the task's result. The file gets its final name only once it is complete and on disk, and only if its first bytes are
 ---those of a picture, a video or an audio file. For an HTML page, XML, JSON, plain text, an archive or an empty file, `save` returns an
----error.
+---error. If an MP4 or MOV file ends in the middle of a box or has no box "moov", `save` downloads the file again, for up to `retry_for`
+---seconds.
 ---@param path string
 ---@param opts? omni.SaveOptions
 ---@return string|nil path

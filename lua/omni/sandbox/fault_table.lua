@@ -23,6 +23,11 @@ local function cut(response, fault)
   response.cut, response.reset = true, fault.reset
 end
 
+-- Shortens a file's response, so that Content-Length matches the bytes that are sent.
+local function shorten(response)
+  if type(response.body) == "table" then response.body.length = response.body.length // 2 end
+end
+
 local function note(plan, fault)
   plan.notes[#plan.notes + 1] = fault.row.name
 end
@@ -31,6 +36,8 @@ local function with_body(context) return context.method ~= "HEAD" end
 local function from_start(context)
   return with_body(context) and (not context.range or context.range:find "^bytes=0%-" ~= nil)
 end
+
+local function whole(context) return with_body(context) and not context.range end
 
 ---@class omni.sandbox.FaultRow
 ---@field name string
@@ -66,6 +73,8 @@ local rows = {
     effect = function(response, fault) response.delay = (response.delay or 0) + (fault.delay or 2) end },
   { name = "media-cut", when = "after", on = { media = true }, keys = { "reset" }, effect = cut, only = from_start,
     about = "a download from a clip's beginning ends in the middle; a download that continues (Range) doesn't" },
+  { name = "media-short", when = "after", on = { media = true }, effect = shorten, only = whole,
+    about = "a download of a whole clip gets only its first half, with a Content-Length that matches" },
   { name = "media-expired", when = "before", on = { media = true }, about = "a clip no longer exists: HTTP status 403",
     effect = answering(403, 403, "this file has expired") },
   { name = "upload-expired", when = "before", on = { upload = true }, about = "the presigned URL of an upload has expired: HTTP status 403",

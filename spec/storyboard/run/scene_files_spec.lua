@@ -2,6 +2,7 @@
 -- The files of a run: a clip that can't be decoded is fetched again and never paid again, and a user's own files are never lost.
 local core = require "omni.core"
 local env = require "helper.env"
+local faults = require "omni.sandbox.faults"
 local files = require "omni.storyboard.run.scene_files"
 local omni = require "omni"
 local studio = require "helper.studio"
@@ -110,6 +111,34 @@ describe("a clip that can't be decoded, although its bytes are the recorded ones
       assert.is_nil(files.fetch_again(run, record))
     end
     assert.equal(1, saves)
+  end)
+end)
+
+describe("a clip that is cut short while its length is shortened, too,", function()
+  it("is downloaded again", function()
+    studio.open({ faults = { "media-short:first=1" } }, function(s)
+      local summary = assert(s:run(board()))
+      assert.same({ "fetched" }, statuses(summary))
+      assert.equal(core.stat(s.sandbox.service.tasks.in_order[1].files.mp4).size, core.stat(summary.scenes[1].file).size)
+      assert.equal(1, s:submits())
+    end)
+  end)
+
+  it("is a failed download if it stays so; the next run fetches it, at no cost", function()
+    studio.open({ faults = { "media-short" } }, function(s)
+      local client <close> = s:new_client { retry_for = 0.1 }
+      local summary = assert(s:run(board(), { client = client }))
+      assert.same({ "failed" }, statuses(summary))
+      local problem = summary.scenes[1].error
+      assert.equal("network", problem.code)
+      assert.matches("^the downloaded film is incomplete: it ends in the middle of its box '%w+'$", problem.message)
+      assert.matches("it is paid for: the next run fetches it again", problem.hint)
+      assert.same({}, names(s.directory .. "/media", "mp4"))
+      s.sandbox.service.faults = assert(faults.open {})
+      assert.same({ "fetch" }, statuses(assert(s:plan(board()))))
+      assert.same({ "fetched" }, statuses(assert(s:run(board()))))
+      assert.equal(1, s:submits())
+    end)
   end)
 end)
 
