@@ -397,7 +397,7 @@ local function value_end(json, at)
   until false
 end
 
----Returns the JSON text of each field of an object, unchanged. If several fields have the same name, the last one counts, as in `decode`.
+---Returns the unchanged JSON text of each of an object's fields. If several fields have the same name, the last one counts, as in `decode`.
 ---@param json string  an object as valid JSON
 ---@return table<string, string>
 local function members(json)

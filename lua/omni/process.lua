@@ -60,8 +60,8 @@ local function run(argv, given)
 end
 
 ---Returns whether a program succeeded. The program's exit code is unknown if this process ignores SIGCHLD, or if other code in this process
----reaps every child. If a program's exit code is unknown, the program counts as successful if it wrote nothing to stderr and its output
----exists.
+---reaps all child processes. If a program's exit code is unknown, the program counts as successful if it wrote nothing to stderr and its
+---output exists.
 ---@param result omni.process.Result  of a run with stderr = "pipe"
 ---@param proof any  whether the program's output exists
 ---@return boolean

@@ -31,8 +31,8 @@ local Fiber_mt = { __name = "omni.fiber", __index = Fiber_methods }
 
 local poll_set = core.poll_set()
 local pollables, pollable_count = {}, 0 -- pollable → its descriptor
--- Fibers that the next turn will run, and fibers that this turn runs. The arrays `ready` and `batch` have room for every fiber that hasn't
--- ended, so that waking a fiber allocates no memory.
+-- `ready` contains the fibers that the next turn will run, and `batch` contains the fibers that this turn runs. The arrays `ready` and
+-- `batch` have room for every fiber that hasn't ended, so that waking a fiber allocates no memory.
 local ready, ready_count = {}, 0
 local batch, batch_at, batch_count = {}, 0, 0
 local places, live = 0, 0
@@ -306,7 +306,7 @@ function step(timeout)
   end
 end
 
----Returns the number of seconds until `step` has work even if no descriptor is ready, or nil if there is no such time.
+---Returns the number of seconds until `step` has work to do even if no descriptor is ready, or nil if there is no such time.
 ---@return number|nil
 local function time_left()
   if ready_count > 0 or batch_at < batch_count or interrupted then return 0 end

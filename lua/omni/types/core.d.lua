@@ -137,7 +137,7 @@ function Http:request(owner, method, url, body, sha256) end
 ---@param content_type string
 ---@return omni.Exchange
 function Http:post(owner, url, body, content_type) end
----Lets this client download from and upload to the networks where another client reached the service.
+---Allows downloads from and uploads to the networks in which another client has reached the service.
 ---@param other omni.Http
 function Http:trust(other) end
 ---Returns the network settings for a URL, and the source of each setting. `proxy` is the proxy's URL without the user and the password;
@@ -261,8 +261,8 @@ function core.libraries() end
 
 ---Returns a trace of a finished exchange. A trace contains only the fields whose values are known. `address` is the address of the server
 ---or the proxy, `date` is the Date header in Unix seconds, `status` is the HTTP status, and `received` and `sent` are the sizes of the
----response's body and the request's body in bytes. The other fields are the numbers of seconds from the start of the exchange to the end of
----the name lookup, the connection, the TLS handshake and the response.
+---response's body and the request's body in bytes. `lookup`, `connect`, `tls` and `total` are the numbers of seconds from the start of the
+---exchange to the end of the name lookup, the connection, the TLS handshake and the response.
 ---@param exchange omni.Exchange
 ---@return { address?: string, date?: integer, status?: integer, received?: integer, sent?: integer, lookup?: number, connect?: number,
 ---  tls?: number, total?: number }

@@ -39,8 +39,8 @@
 ---  only when a request of that key is waiting to start). `slots_full`: a submit waits because all of the keys' slots are in use.
 ---  `slots_free`: a submit no longer waits for a slot. `key_disabled`: omni stops using a key. `task`: a task has a new state. `download`
 ---  and `upload`: bytes of a file have been transferred. `ledger_failed`: the ledger can't be read or written. `ledger_waits`: the ledger's
----  database can't be reached, and omni waits until it can record what has happened. `ledger_continues`: everything has been recorded. `warning`:
----  something is unusual, but not an error (reported once)
+---  database can't be reached, and omni waits until it can record what has happened. `ledger_continues`: the database can be reached again, and
+---  everything has been recorded. `warning`: something is unusual, but not an error (reported once)
 ---@field request? integer      for requests, downloads and uploads: the number of the request
 ---@field kind? "submit"|"query"|"call"|"download"|"upload"|"request"  for a request: its kind; "request": to the store
 ---@field method? string        for a request: the HTTP method

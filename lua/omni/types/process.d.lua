@@ -18,7 +18,7 @@ local core = {}
 local Process = {}
 
 ---Starts a program without a shell. Its stdin is /dev/null. The program has its own process group, so Ctrl-C in the terminal doesn't reach
----it. The program dies when this process dies.
+---it. The program is killed when this process ends.
 ---@param argv string[]  argv[1] is looked up in PATH (the one in `environment`, if any)
 ---@param options? omni.process.Options
 ---@return omni.Process|nil
