@@ -203,11 +203,11 @@ bool json_whole(const json_document *d, uint32_t value, lua_Integer *whole) {
   return fits;
 }
 
-bool envelope_read(lua_State *L, long http_status, int body, json_document *d, uint32_t *data) {
+bool envelope_read(lua_State *L, long http_status, const char *body, size_t length, json_document *d, uint32_t *data) {
   bool fine = http_status >= 200 && http_status < 300;
   lua_Integer code = 0;
   uint32_t found;
-  if (!json_read(L, body, d)) {
+  if (!json_read(L, body, length, d)) {
     lua_pushfstring(L, "it isn't JSON: %s at byte %I", d->why, (lua_Integer)d->at + 1);
     push_bare_status(L, http_status, lua_tostring(L, -1));
     lua_remove(L, -2);

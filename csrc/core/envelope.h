@@ -24,10 +24,10 @@ void failure_push(lua_State *L, const char *code, const char *message, bool retr
 // Pushes the failure "bad_answer". `http_status` is 0 for text that isn't an HTTP response.
 void bad_answer_push(lua_State *L, long http_status, const char *why);
 
-// Reads the response in the string at the stack index `body`. Returns true if the envelope reports success, and sets `data` to the
-// envelope's data, which may be JSON_NONE. Otherwise pushes a failure (code, message, status, retry, hint, refused) and returns false. The
-// value that json_read pushes stays on the stack, below any failure.
-bool envelope_read(lua_State *L, long http_status, int body, json_document *d, uint32_t *data);
+// Reads the text of a response, to which the rules of json_read apply. Returns true if the envelope reports success, and sets `data` to its
+// data, which may be JSON_NONE. Otherwise pushes a failure (code, message, status, retry, hint, refused) and returns false. In both cases,
+// first pushes the value that json_read pushes.
+bool envelope_read(lua_State *L, long http_status, const char *body, size_t length, json_document *d, uint32_t *data);
 
 // Decodes the string at index `text` and pushes the value; or pushes a message and returns false when the text isn't JSON.
 bool json_push(lua_State *L, int text);

@@ -97,13 +97,15 @@ static void redact_key(exchange *x) {
   if (body->length > 0 && strlen(x->options->key) >= 8) redact(body->data, body->length, x->options->key);
 }
 
-// Pushes the response's text and reads the envelope in it. Returns true if the envelope reports success; otherwise pushes a failure and
-// returns false.
+// Reads the envelope in the response. Returns true if the envelope reports success; otherwise pushes a failure and returns false. The
+// document refers to the response's buffer, which the exchange keeps until it is closed.
 static bool read_data(lua_State *L, exchange *x, json_document *d, uint32_t *data) {
   if (x->outcome != CURLE_OK) return push_network_failure(L, x);
   redact_key(x);
-  push_body(L, x);
-  if (!envelope_read(L, x->status, lua_gettop(L), d, data)) return false;
+  buffer *body = &x->transfer->body;
+  if (!buffer_reserve(body, 1)) return luaL_error(L, "not enough memory"), false;
+  body->data[body->length] = '\0'; // for json_read
+  if (!envelope_read(L, x->status, body->data, body->length, d, data)) return false;
   char *address = NULL;
   if (!x->proxied && curl_easy_getinfo(x->transfer->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK)
     network_learn(&x->options->network, address); // only the service sends an envelope, so this is the service's address
@@ -114,7 +116,7 @@ static bool read_data(lua_State *L, exchange *x, json_document *d, uint32_t *dat
 bool exchange_push_call(lua_State *L, exchange *x) {
   json_document d;
   uint32_t data;
-  int body = lua_gettop(L) + 1, into = 2;
+  int into = 2;
   if (!read_data(L, x, &d, &data)) return false;
   if (data == JSON_NONE) {
     lua_pushnil(L);
@@ -123,7 +125,7 @@ bool exchange_push_call(lua_State *L, exchange *x) {
     return false;
   }
   if (lua_istable(L, into)) {
-    lua_pushvalue(L, body);
+    push_body(L, x);
     lua_setfield(L, into, "answer");
   }
   return true;
@@ -138,20 +140,34 @@ bool exchange_push_submit(lua_State *L, exchange *x) {
   return false;
 }
 
+// Returns whether to store the response's text in a task: unless its field `answer` is false, and whenever the task is over.
+static bool keeps_text(lua_State *L, int task) {
+  lua_pushliteral(L, "answer");
+  lua_rawget(L, task);
+  lua_pushliteral(L, "status");
+  lua_rawget(L, task);
+  const char *status = lua_tostring(L, -1);
+  bool keeps = !lua_isboolean(L, -2) || strcmp(status, "success") == 0 || strcmp(status, "failed") == 0;
+  lua_pop(L, 2);
+  return keeps;
+}
+
 // Fills in the task table at index 2 or, if there is none, a new table. Stores the response's text in the task's `answer` field, from which
 // the `raw` field is decoded later.
 bool exchange_push_query(lua_State *L, exchange *x) {
   json_document d;
   uint32_t data;
-  int body = lua_gettop(L) + 1, into = 2;
+  int into = 2;
   if (!read_data(L, x, &d, &data)) return false;
   if (!lua_istable(L, into)) {
     lua_createtable(L, 0, 8);
     into = lua_gettop(L);
   }
   if (!task_fill(L, &d, data, into, x->task_id, strlen(x->task_id))) return set_status(L, x), false;
-  lua_pushvalue(L, body);
-  lua_setfield(L, into, "answer"); // calls no metamethod, since a task handle has no __newindex
+  if (keeps_text(L, into)) {
+    push_body(L, x);
+    lua_setfield(L, into, "answer"); // calls no metamethod, since a task handle has no __newindex
+  }
   lua_pushvalue(L, into);
   return true;
 }

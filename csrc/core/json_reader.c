@@ -198,13 +198,11 @@ static bool read_text(lua_State *L, const char *start, size_t length, json_docum
   return at == text_end || fail(d, "expected the end", at);
 }
 
-bool json_read(lua_State *L, int text, json_document *d) {
-  size_t length;
-  const char *start = lua_tolstring(L, text, &length);
+bool json_read(lua_State *L, const char *text, size_t length, json_document *d) {
   luaL_checkstack(L, 4, "JSON");
   lua_pushnil(L);
   d->slot = lua_gettop(L);
-  return read_text(L, start, length, d);
+  return read_text(L, text, length, d);
 }
 
 bool json_read_short(const char *text, size_t length, json_document *d) {

@@ -38,12 +38,11 @@ typedef struct {
   json_value first[JSON_INLINE];
 } json_document;
 
-// Reads the string at the stack index `text`. Returns false if the string isn't valid JSON; the document's `why` and `at` then describe the
-// error. Pushes one value. The pushed value and the string must stay on the stack as long as the document is in use. Raises an error only
-// when memory runs out.
-bool json_read(lua_State *L, int text, json_document *d);
-// Does the same as json_read, but without Lua, for a text that is followed by a NUL. Also returns false for a text with more than
-// JSON_INLINE values.
+// Reads a text, which must be followed by a NUL. Returns false if the text isn't valid JSON; the document's `why` and `at` then describe the
+// error. Pushes one value. The pushed value must stay on the stack, and the text must stay unchanged, as long as the document is in use.
+// Raises an error only when memory runs out.
+bool json_read(lua_State *L, const char *text, size_t length, json_document *d);
+// Does the same as json_read, but without Lua. Also returns false for a text with more than JSON_INLINE values.
 bool json_read_short(const char *text, size_t length, json_document *d);
 
 // Returns the value of an object's member, or JSON_NONE if the value isn't an object or has no such member. If several members have this

@@ -124,6 +124,8 @@ static void search_urls(lua_State *L, const json_document *d, uint32_t value, in
 // `media_info` and `suno_data`.
 static bool push_media(lua_State *L, const json_document *d, uint32_t data, uint32_t result, bool success) {
   static const char *const others[] = {"media_info", "suno_data"};
+  bool listed = json_member(d, result, "media_urls") != JSON_NONE || json_member(d, data, "media_urls") != JSON_NONE;
+  if (!listed && !success) return false; // as for every task that isn't over: spares a table
   lua_newtable(L);
   int media = lua_gettop(L);
   add_media_urls(L, d, result, media);
@@ -313,9 +315,10 @@ bool task_fill(lua_State *L, const json_document *d, uint32_t data, int into, co
 // Reads the callback's body at index 1, and sets `data` to its task object. Pushes one value and returns true; or pushes a failure as the
 // last value and returns false.
 static bool read_callback(lua_State *L, json_document *d, uint32_t *data) {
-  luaL_checkstring(L, 1);
+  size_t length;
+  const char *body = luaL_checklstring(L, 1, &length);
   lua_settop(L, 1);
-  if (!json_read(L, 1, d)) {
+  if (!json_read(L, body, length, d)) {
     lua_pushfstring(L, "it isn't JSON: %s at byte %I", d->why, (lua_Integer)d->at + 1);
     bad_answer_push(L, 0, lua_tostring(L, -1));
     return false;

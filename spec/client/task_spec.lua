@@ -45,6 +45,37 @@ describe("task:result", function()
   end)
 end)
 
+describe("task.raw", function()
+  local script = { GET = { { answers.running() }, { answers.running() }, { answers.success "https://media.test/a.mp4" } } }
+
+  it("is what the service sent, for on_status and once the task is over", function()
+    with_server(script, function(client)
+      local seen = {}
+      local task = assert(client:task(answers.ID))
+      assert(task:await { on_status = function(t) seen[#seen + 1] = t.raw and t.raw.status or "none" end })
+      assert.same({ "running", "success" }, seen)
+      assert.equal("success", task.raw.status)
+      assert.equal(task.raw, task.raw)
+    end)
+  end)
+
+  it("isn't kept for a fiber that only awaits the task, until the task is over or is refreshed", function()
+    with_server({ GET = { { answers.running() } } }, function(client, server)
+      local task = assert(client:task(answers.ID))
+      omni.run(function()
+        local wait = omni.spawn(task.await, task)
+        repeat omni.sleep(0.01) until task.status
+        assert.is_nil(task.raw)
+        assert(task:refresh())
+        assert.equal("running", task.raw.status)
+        server:script { GET = { { answers.success "https://media.test/a.mp4" } } }
+        assert.equal(task, wait:join())
+        assert.equal("success", task.raw.status)
+      end)
+    end)
+  end)
+end)
+
 describe("an error", function()
   it("names the call and the field when it is printed", function()
     with_server({ GET = { { hostile.json(answers.envelope("null", 404, "no such task")) } } }, function(client)

@@ -163,7 +163,7 @@ local function poll(self, task)
     self.attempts[task], self.failures[task] = nil, nil
     claims:recover(task)
     if task:done() then return settle(task, true) end
-    if task.status ~= before then wake_all(task, true) else task.answer = nil end
+    if task.status ~= before then wake_all(task, true) elseif task.answer then task.answer = nil end
     schedule(self, task, time_until_query(task, age_of(task)))
   else
     local attempt = (self.attempts[task] or 0) + 1
@@ -263,8 +263,10 @@ end
 ---Makes the running fiber await a task: the poller wakes the fiber with `true` when the task's status has changed, or with a failure when
 ---the task can't be queried any more. The fiber then parks. A fiber that stops waiting before it is woken must call `leave`.
 ---@param task omni.Task
-function Poller_methods:join(task)
-  task.answer = nil -- frees the memory of the last response
+---@param reads_raw boolean  whether the caller may read `task.raw` before the task is over
+function Poller_methods:join(task, reads_raw)
+  -- Frees the memory of the last response. With false, a query doesn't keep the response's text until the task is over.
+  if reads_raw then task.answer = nil elseif not task.waiter then task.answer = false end
   -- Doesn't schedule the task itself, which would need more of the fiber's stack. A fiber's stack keeps its size while the fiber waits.
   if task.waiter == nil then
     self.fresh[self.new + 1] = task

@@ -82,11 +82,11 @@ local function query(task)
     known = { status = before, error = task.error }
     for _, name in ipairs(LASTING) do known[name] = task[name] end
   end
-  task.raw = nil
   local found, failure
   local key = task.key
   if key then found, failure = query_with(key, task) else found, failure = query_with_each(task) end
   if not found then return nil, failure end
+  task.raw = nil -- decoded from the last response; set here, since a program may have read it during the query
   if known then keep_final(task, known) end
   local status = task.status
   if FINAL[status] then

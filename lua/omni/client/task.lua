@@ -82,6 +82,7 @@ end
 
 -- Queries a task now. `name` is the public function's name, for error messages.
 local function refresh(self, seconds, name)
+  self.answer = nil -- also if a fiber that awaits the task doesn't need the response's text (poller.lua)
   local answered, failure = timeouts.call(seconds, name, retry.persist, self.client, queries.query, self)
   if answered then return with_warning(self) end
   failure.task_id = self.id
@@ -170,7 +171,7 @@ function Task_methods:await(opts)
     if not self.key.transport.http then return closed(self) end -- doesn't use `self.client`, which would need more stack space
     local woken
     if core.now() < deadline then
-      self.key.poller:join(self)
+      self.key.poller:join(self, on_status ~= nil)
       repeat -- `join` must not park, since each call on the stack of a waiting coroutine takes up memory
         woken = loop.park(deadline - core.now())
       until woken or deadline <= core.now() -- an event loop callback that awaits this task inside the fiber can also cause a wake
