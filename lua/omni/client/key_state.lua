@@ -79,7 +79,7 @@ local function release_old(self)
   end
 end
 
--- Appends a task to the list of tasks, which is ordered by age. Occasionally removes finished tasks from this list.
+-- Appends a task to the list of tasks, which is ordered by age. Occasionally removes finished tasks from the list of tasks.
 local function note_started(self, id)
   release_old(self)
   local started = self.started

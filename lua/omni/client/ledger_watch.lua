@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Watches the ledger while fibers await tasks. When another program has recorded an awaited task's end in the ledger (after a query or a
--- callback), this program queries the task immediately. A PostgreSQL ledger sends notifications. Since a notification can get lost, and a
--- ledger in a file sends none, this program also reads the ledger every second.
+-- callback), omni queries the task immediately. A PostgreSQL ledger sends notifications. Since a notification can get lost, and a ledger in
+-- a file sends none, omni also reads the ledger every second.
 
 local claims = require "omni.client.claims"
 local core = require "omni.core"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Downloads or uploads a media file with one request. Follows redirects, and aborts a request that transfers no bytes for a while. The
--- request uses the client's media transport, which sends no API key and isn't delayed when a key is paused.
+-- Downloads or uploads a media file with one request. Follows redirects, and aborts a request that transfers no bytes for a while. Requests
+-- for media files use the client's media transport, which sends no API key and isn't delayed when a key is paused.
 
 local core = require "omni.core"
 local loop = require "omni.loop"

@@ -149,7 +149,7 @@ local function map_part(value, fn, place, depth)
   return mapped
 end
 
----Copies a tree and replaces each placeholder in it with the result of `fn`. Calls `fn` in a fixed order; `fn` may wait. The copy keeps the
+---Copies a tree and replaces each placeholder in it with the result of `fn`. Calls `fn` in a fixed order; `fn` can wait. The copy keeps the
 ---marks that distinguish arrays from objects (omni.json).
 ---@param tree any
 ---@param fn fun(placeholder: omni.Placeholder, place: string): any, omni.Error|nil  place: "img_urls[2]", "video_list[1].url"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Queries a task's state once. The query uses the key that created the task or, if omni doesn't know which key that is, tries each key
--- until one has access to the task. A query writes the service's response into the task and into the ledger. A task's final state never
--- changes, whatever later responses contain.
+-- Queries a task's state once. A query uses the key that created the task or, if omni doesn't know which key that is, tries each key until
+-- one has access to the task. A query writes the service's response into the task and into the ledger. A task's final state never changes,
+-- whatever later responses contain.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Represents an API key's row in the client's ledger. Through this row, all programs that share the ledger also share the key's rate limit
--- and pauses, and learn whether the service refuses the key. If the ledger fails, each program relies on what it knows about the key.
+-- Represents an API key's row in the client's ledger. Through a key's row, all programs that share the ledger also share the key's rate
+-- limit and pauses, and learn whether the service refuses the key. If the ledger fails, each program relies on what it knows about the key.
 
 local core = require "omni.core"
 local loop = require "omni.loop"

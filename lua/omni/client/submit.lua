@@ -187,8 +187,8 @@ local CHECKED <const> = {
   "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of", "idempotency_key",
 }
 
----Writes the ledger row, unless the ledger forbids this submit. One statement checks the identity, the idempotency key, the board's budget
----and the API key's slots.
+---Writes the submit's ledger row, unless the ledger forbids this submit. One statement checks the identity, the idempotency key, the
+---board's budget and the API key's slots.
 ---@return true|nil
 ---@return table|nil failure
 function Submit_methods:record_intent()

@@ -202,7 +202,7 @@ local function upload_with_retries(client, file, on_progress)
   end
 end
 
----Uploads a file unless its content was uploaded before. Runs in a fiber.
+---Uploads a file, unless its content has already been uploaded. Runs in a fiber.
 ---@param client omni.Client
 ---@param path string
 ---@param opts { content_type?: string, on_progress?: fun(bytes: integer, total: integer), again?: boolean }  as for client:upload

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Builds the report's timeline: a table for each session, in which each scene has a row with bars and times. The bars' positions are SVG
--- attributes in percent, so the bars scale with the page. They need no inline styles, which the page's Content-Security-Policy forbids.
+-- attributes in percent, so the bars scale with the page. The bars need no inline styles, which the page's Content-Security-Policy forbids.
 
 local core = require "omni.core"
 local html = require "omni.report.html"

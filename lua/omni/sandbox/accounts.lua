@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Keeps the sandbox's accounts. Each account has a key, a balance, a limit on tasks in flight and a rate limit.
+-- Keeps the sandbox's accounts. Each of the sandbox's accounts has a key, a balance, a limit on tasks in flight and a rate limit.
 
 local credentials = require "omni.client.credentials"
 local inputs = require "omni.models.input_rules"

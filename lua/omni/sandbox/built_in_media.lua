@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Contains a small clip and two small images, in base64, for machines without ffmpeg. The clip has 160 x 90 pixels and is one second long
--- (H.264 with silent AAC). Each image has 64 x 64 pixels and shows a square within a square. The following commands created the files.
+-- (H.264 with silent AAC). Each image has 64 x 64 pixels and shows a square within a square. The following commands created the built-in
+-- files.
 
 --[[
   ffmpeg -f lavfi -i "gradients=s=160x90:r=12:d=1:n=2:c0=0x101a33:c1=0x3a6fa0:x0=0:y0=0:x1=160:y1=90:speed=0.05,\

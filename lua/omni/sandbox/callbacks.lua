@@ -24,7 +24,7 @@ local callback_object = json.shape { "task_id", "url", "at", "status", "error", 
 ---@field error string|nil    why there is no response; both are nil until the exchange ends
 ---@field fault string|nil    names of its faults, joined by "+"
 
----Describes one task's callbacks. Simulated faults (faults.lua) can change these callbacks.
+---Describes one task's callbacks. Simulated faults (faults.lua) can change a task's callbacks.
 ---@class omni.sandbox.CallbackPlan
 ---@field task omni.sandbox.Task
 ---@field tasks table         all tasks of the sandbox

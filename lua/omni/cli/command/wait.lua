@@ -12,7 +12,7 @@ function command.define(parser)
   service_command.define(parser)
 end
 
--- Returns the tasks without duplicates. If an argument isn't a task id, returns nil and an error.
+-- Returns the tasks with these ids, without duplicates. If an argument isn't a task id, returns nil and an error.
 local function tasks_of(client, ids)
   local tasks, seen = {}, {}
   for _, id in ipairs(ids) do

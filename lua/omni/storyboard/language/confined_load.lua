@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs a board in a separate process and builds a storyboard from the bytes that the process returns. Since these bytes may be hostile,
--- omni accepts only plain values and recorded calls to the board language's functions.
+-- Runs a board in a separate process and builds a storyboard from the bytes that the process returns. Since bytes from a board's process
+-- may be hostile, omni accepts only plain values and recorded calls to the board language's functions.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"

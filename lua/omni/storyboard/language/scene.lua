@@ -84,7 +84,7 @@ end
 
 -- --- fields
 
--- The fields of a scene that belong to the board language. Every other field of a scene belongs to the scene's model. If a model has a
+-- The fields of a scene that belong to the board language. All of a scene's other fields belong to the scene's model. If a model has a
 -- field with one of these names, the scene can set that field in its `input` table.
 local words = {
   model = true, style = true, take = true, input = true,

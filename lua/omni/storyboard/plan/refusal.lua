@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Decides whether a plan may run: the board must have no problems, the service must be usable, and the price must fit the budgets and the
+-- Decides whether a plan can run: the board must have no problems, the service must be usable, and the price must fit the budgets and the
 -- balance.
 
 local core = require "omni.core"
@@ -35,7 +35,7 @@ local function problems_of(plan)
   return found[1]
 end
 
----Returns the reason why a plan may not run, or nil if it may run.
+---Returns the reason why omni refuses to run a plan, or nil if the plan can run.
 ---@param plan omni.Plan
 ---@param budget? number  credits
 ---@return omni.Error|nil

@@ -265,8 +265,8 @@ local function outdated(shown, now)
     message = "nothing was submitted, since the plan is no longer valid: " .. table.concat(changes, "; ") }
 end
 
--- Shows the plan to the caller. Returns the reason why the plan may not run, or nil if it may run. A caller that passes a plan consents to
--- the plan's prices.
+-- Shows the plan to the caller. Returns the reason why omni refuses to run the plan, or nil if the plan can run. A caller that passes a
+-- plan consents to the plan's prices.
 local function consent(plan, given)
   local problem = given.plan and outdated(given.plan, plan) or refusal(plan, given.budget)
   local yes, reason

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Makes the report's pictures, one for each clip, in the clip's folder. Draws each picture as soon as its clip has been fetched (at most
--- two at the same time), and compares the clip with its scene's input.
+-- Makes the report's pictures, one for each clip, in the clip's folder. Draws a clip's picture as soon as the clip has been fetched (at
+-- most two pictures at the same time), and compares the clip with its scene's input.
 
 local core = require "omni.core"
 local files = require "omni.storyboard.run.scene_files"
