@@ -177,9 +177,9 @@ end
 
 -- --- files
 
-local DIGESTS <const> = 250 -- minimum number of digests that stay in memory; the ledger has the others
+local DIGESTS <const> = 250 -- minimum number of recently used digests to keep in memory; the ledger contains all digests
 
--- Remembers a digest. Once enough new digests are in memory, forgets those that nothing has used since the last time.
+-- Keeps a digest in memory. Once `most_recent` digests have been used, the digests that weren't among them are dropped from memory.
 local function remember(self, path, known)
   local recent = self.digests
   if not recent[path] then

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The event loop's timers: a binary heap of fibers in two arrays, ordered by the time at which each fiber wakes. `fiber.slot` is a fiber's
--- index in the heap. Where memory could run out in the middle of a change, the code calls no functions, since even a call can allocate.
+-- index in the heap. Where memory could run out in the middle of a change, the code calls no functions, since even a function call can
+-- allocate memory.
 
 local times, fibers, size = {}, {}, 0
 
