@@ -145,7 +145,7 @@ end
 ---@param input any      a table of fields, with the names that the service uses
 ---@param with_placeholders? boolean  whether placeholders may replace URLs; if so, the returned copy isn't ready to send
 ---@return table|nil     a copy of the input that is ready to send; for a model without rules, the input itself
----@return omni.Error|nil  code "invalid_input", with `field`
+---@return omni.Error|nil  code "invalid_input"; `field` is the name of the invalid field
 local function check(model, input, with_placeholders)
   if model ~= nil then options.argument(model, "string", "omni.check_input") end
   if with_placeholders ~= nil then options.argument(with_placeholders, "boolean", "omni.check_input") end
