@@ -26,6 +26,8 @@ enum { PIECE = 7, HALF_CLOSE = 8, LATER = 16, GONE = 32, LARGE = 64, FAULT = 128
 static const char program[] =
     "local listener, core = ... "
     "local kept = {} "
+    // the token 0123456789abcdef0123456789abcdef
+    "local expected = listener:expect('3eb1bd439947eb762998e566ccc2e099c791118b2f40579cc4f7da2b5061b7f9', 'd6956973-2f17-43d4-8514-af6cc3a2f55d')"
     "local function check(request)"
     "  assert(request:path():find('^[^%c ]*$') and #request:body() <= 4096 and request:address() == '192.0.2.1')"
     "  assert(request:method():find('^[%w!#$%%&\\'*+.^_`|~-]+$') and not (request:query() or ''):find('[%c ]'))"
@@ -43,6 +45,10 @@ static const char program[] =
     "local function serve(later, large, fault)"
     "  listener:step()"
     "  local count = 0 "
+    "  for number, final in listener.callback, listener do"
+    "    count = count + 1 "
+    "    assert(number == expected and type(final) == 'boolean')"
+    "  end "
     "  for request in listener.next, listener do"
     "    count = count + 1 "
     "    check(request)"

@@ -112,7 +112,7 @@ static void check_value(lua_State *L, const json_document *d, uint32_t value) {
 static void check_reader(lua_State *L, const uint8_t *bytes, size_t length) {
   json_document d;
   lua_pushlstring(L, (const char *)bytes, length);
-  bool fine = json_read(L, 1, &d);
+  bool fine = json_read(L, lua_tostring(L, 1), length, &d);
   require_that(lua_gettop(L) == 2 && json_push(L, 1) == fine);
   if (fine) check_value(L, &d, 0);
   lua_settop(L, 0);
