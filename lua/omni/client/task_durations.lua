@@ -10,7 +10,7 @@ local poll_schedule = require "omni.client.poll_schedule"
 local REMEMBERED <const> = 100 -- maximum number of durations to keep for each kind of task (also in csrc/ledger/verbs.h, `typical`)
 local ONE_DAY <const> = 86400  -- one day in seconds; omni ignores longer durations
 
----A kind of task. All tasks of a kind share one table of this type in their `submitted` field.
+---Describes a kind of task. All tasks of a kind share one `omni.TaskKind` in their `submitted` field.
 ---@class omni.TaskKind
 ---@field model string
 ---@field duration? number|string

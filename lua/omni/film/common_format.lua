@@ -126,7 +126,7 @@ local function size_of(video)
   return ("%dx%d"):format(even(width), even(height))
 end
 
----Returns the most common shape, weighted by the clips' lengths. The caller can override the size and the frame rate.
+---Returns the most common shape (size and frame rate), weighted by the clips' lengths. The caller can override the size and the frame rate.
 ---@param found omni.film.Probe[]
 ---@param size? string  "1280x720"
 ---@param fps? string   "24/1"

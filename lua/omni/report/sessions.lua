@@ -16,8 +16,8 @@ local pause <const> = 1800 -- a session ends after this number of seconds withou
 ---@field at number              the time of its last change
 ---@field times { intended?: number, accepted?: number, completed?: number, fetched?: number }  in order
 
--- Returns a scene's valid times in order. The time `completed` is from the service's clock; all others are from this machine's clock. If
--- times contradict each other, this machine's clock takes precedence.
+-- Returns a scene's valid times in order. The time `completed` is from the service's clock; all other times are from this machine's clock.
+-- If times contradict each other, this machine's clock takes precedence.
 local function ordered(given)
   local times, last = {}, nil
   for _, name in ipairs { "intended", "accepted", "fetched" } do

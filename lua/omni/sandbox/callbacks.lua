@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Sends the sandbox's callbacks. For each task with a callback_url, a fiber waits until the task ends, and then sends a POST request
--- without an API key to that URL. A failed callback isn't repeated, since the service documents no retries.
+-- without an API key to that URL. A failed callback isn't sent again, since the service documents no retries.
 
 local core = require "omni.core"
 local json = require "omni.json"

@@ -165,7 +165,7 @@ end
 -- --- omni fetch BOARD
 
 -- Returns a plan that submits nothing. The plan contains the scenes in flight, and the paid scenes whose files haven't been fetched.
--- Returns nil if the board has no such scenes.
+-- Returns nil if the board has no scenes whose files can be fetched.
 local function plan_to_fetch(opened)
   local plan, problem = require("omni").plan_storyboard(opened.board, opened:plan_options { prices = false })
   if not plan then return nil, problem end

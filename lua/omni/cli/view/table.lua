@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Formats tables and lists of fields as aligned lines. On a terminal, a table's lines fit the terminal's width. Control characters are
--- removed from all cells.
+-- removed from all cells of a table.
 
 local core = require "omni.core"
 local text = require "omni.cli.view.text"

@@ -213,7 +213,7 @@ local function cancel_in_fiber(name, given)
 end
 
 ---Cancels a job. The job's worker stops within seconds, and submits nothing more. Tasks in flight continue at the service and are charged.
----A later job with the same scenes uses these tasks.
+---A later job with the same scenes uses the cancelled job's tasks.
 ---@param name string  the name of the job, such as "job:17"
 ---@param given omni.JobOptions
 ---@return true|nil

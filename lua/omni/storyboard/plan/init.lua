@@ -135,7 +135,7 @@ function Planner_methods:take(base, redo)
   -- Continues the take that an earlier run with the same `redo` began before it was interrupted.
   local begun = self.rows:ask("take_since_redo", { board = self.board_key, base = base, service = self.client.service })[1].take
   if begun then return begun end
-  -- If the latest take is in flight, it counts as the requested take, so that repeating a command doesn't pay again.
+  -- If the latest take is in flight, it counts as the requested take, so that repeating a command doesn't cost credits again.
   local row = self.rows:of_submit { identity = identity.with_take(base, latest) }
   return row and row.state ~= "success" and row.state ~= "gone" and latest or latest + 1
 end

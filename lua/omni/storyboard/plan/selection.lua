@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Selects the scenes for the options `only`, `redo` and `resubmit`. Each of the three options lists scene names or patterns. In a pattern,
--- `*` stands for any characters and `?` for one character.
+-- Selects the scenes for the options `only`, `redo` and `resubmit`. Each of the three options lists scene names or patterns. In a pattern
+-- for scene names, `*` stands for any number of characters, and `?` for one character.
 
 local core = require "omni.core"
 local err = require "omni.error"
