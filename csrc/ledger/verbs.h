@@ -74,6 +74,21 @@
 #define PAUSE_LEFT "CASE WHEN account.paused_at <= " NOW " THEN account.paused_at + account.pause - " NOW " END"
 #define IS_PAUSED "EXISTS (SELECT 1 FROM account WHERE account.account = :account AND " PAUSE_LEFT " > 0)"
 
+// Returns, by account, the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has given
+// up. All sandboxes are one account. account_prefix: that of the open sandbox; the tasks of other sandboxes have ended. rehearsals: set it
+// for a ledger whose sandboxes end with their processes.
+#define SPENT(condition) \
+  "SELECT CASE WHEN sandbox = 1 THEN 'sandbox' ELSE account END AS account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
+  " coalesce(sum(CASE WHEN credits IS NULL AND NOT " ENDED_WITH_SANDBOX \
+  " AND NOT (sandbox = 1 AND :account_prefix IS NOT NULL AND substr(account, 1, length(:account_prefix)) <> :account_prefix)" \
+  " AND NOT (:rehearsals IS NOT NULL AND " LOST_REHEARSAL ")" \
+  " THEN estimate END), 0.0) AS estimated," \
+  " coalesce(sum(CASE WHEN state = 'forgotten' THEN coalesce(credits, estimate) END), 0.0) AS given_up FROM submit WHERE " MAY_COST \
+  condition " AND (:since IS NULL OR intended_at >= :since) GROUP BY 1 ORDER BY 1"
+
+#define LACKS_FILES \
+  "state = 'success' AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < " LARGER("coalesce(media, 1)", "1")
+
 // Selects a submit's columns. The state is 'unknown' if the process died after writing the intent and before recording the response.
 #define SUBMIT \
   "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input," \
@@ -90,9 +105,13 @@
     "callback_task_id, estimate, credits, balance_before, balance_after, error, message, intended_at, answered_at, ended_at, " \
     "created_at, completed_at, seconds, media, tag, idempotency_key FROM submit"
 
-// A worker may take a job that is waiting, or whose worker has ended. A job is a board that any worker may run.
-#define JOB_IS_FREE "(state = 'waiting' OR state = 'running' AND NOT " ALIVE("session") ")"
-#define IS_MY_JOB "id = :id AND state = 'running' AND session = " SESSION
+// A lease ends this many seconds after it was last renewed, so that whoever stalls loses what it has leased: claims to tasks, a job.
+#define LEASE "60"
+
+// A worker may take a job that is waiting, or whose worker has ended or stalled. A job is a board that any worker may run. The time at which a
+// worker took a job tells it apart from a later worker with the same session.
+#define JOB_IS_FREE "(state = 'waiting' OR state = 'running' AND (NOT " ALIVE("session") " OR kept_until < " NOW "))"
+#define IS_MY_JOB "id = :id AND state = 'running' AND session = " SESSION " AND (:taken_at IS NULL OR taken_at = :taken_at)"
 #define JOB \
   "SELECT id, service, board, title, budget, CASE WHEN " JOB_IS_FREE " THEN 'waiting' ELSE state END AS state, worker, scenes, finished, error," \
   " message, film, submitted_at, taken_at, ended_at"
@@ -188,7 +207,7 @@
     " OR state = 'intended' AND NOT " ALIVE("session") ")") \
   /* Returns a row if the ledger has submits of the other kind: real ones in a sandbox's ledger, or the reverse. */ \
   X(other_kind, MINOR, \
-    "SELECT id FROM submit WHERE " HAS_OTHER_KIND " AND sandbox <> coalesce(:sandbox, 0) LIMIT 1") \
+    "SELECT id FROM submit WHERE " HAS_OTHER_KIND " AND sandbox = 1 - coalesce(:sandbox, 0) LIMIT 1") \
   X(by_token, MINOR, SUBMIT " WHERE token = :token") \
   X(record_callback, MONEY, "UPDATE submit SET callback_task_id = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id") \
   X(unconfirmed_callbacks, MINOR, SUBMIT " WHERE callback_task_id IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id") \
@@ -206,10 +225,9 @@
     SUBMIT " WHERE service " IS " :service AND task_id = :task_id ORDER BY id DESC") \
   /* Finds a submit by a row number or a task id that a person has given. */ \
   X(find, MINOR, SUBMIT " WHERE id = :id OR task_id = :task_id ORDER BY id DESC") \
-  /* Returns a board's successful submits whose files are missing. */ \
-  X(to_fetch, MINOR, \
-    SUBMIT " WHERE state = 'success' AND board IS NOT NULL AND (:board IS NULL OR board = :board)" \
-    " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < " LARGER("coalesce(media, 1)", "1") " ORDER BY id") \
+  /* Returns the successful submits of all boards, or of one board, whose files are missing. */ \
+  X(to_fetch, MINOR, SUBMIT " WHERE board IS NOT NULL AND " LACKS_FILES " ORDER BY id") \
+  X(to_fetch_of_board, MINOR, SUBMIT " " INDEXED_BY("submit_scene") " WHERE board = :board AND " LACKS_FILES " ORDER BY id") \
   X(in_flight, MINOR, "SELECT id, task_id FROM submit WHERE " IN_FLIGHT) \
   /* Reserves the next start of a request with an API key, and returns the seconds until that start. All programs that share the ledger \
      together start at most one request every `interval` seconds. A time far in the future doesn't count, since a clock has jumped. */ \
@@ -230,17 +248,9 @@
   /* Returns how long an API key's requests must pause, and whether and why the service refuses the key. */ \
   X(account, MINOR, \
     "SELECT " PAUSE_LEFT " AS pause, disabled, message, " NOW " - disabled_at AS disabled_for FROM account WHERE account = :account") \
-  /* Returns, by account, the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has \
-     given up. All sandboxes are one account. account_prefix: that of the open sandbox; the tasks of other sandboxes have ended. \
-     rehearsals: set it for a ledger whose sandboxes end with their processes. */ \
-  X(spent, MINOR, \
-    "SELECT CASE WHEN sandbox = 1 THEN 'sandbox' ELSE account END AS account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
-    " coalesce(sum(CASE WHEN credits IS NULL AND NOT " ENDED_WITH_SANDBOX \
-    " AND NOT (sandbox = 1 AND :account_prefix IS NOT NULL AND substr(account, 1, length(:account_prefix)) <> :account_prefix)" \
-    " AND NOT (:rehearsals IS NOT NULL AND " LOST_REHEARSAL ")" \
-    " THEN estimate END), 0.0) AS estimated," \
-    " coalesce(sum(CASE WHEN state = 'forgotten' THEN coalesce(credits, estimate) END), 0.0) AS given_up FROM submit WHERE " MAY_COST \
-    " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY 1 ORDER BY 1") \
+  /* Returns, by account, what all submits, or those of one board, have cost (SPENT). */ \
+  X(spent, MINOR, SPENT("")) \
+  X(spent_of_board, MINOR, SPENT(" AND board = :board")) \
   /* Returns the seconds from creation to end of the last tasks with this model, duration and resolution, the shortest first. The CASE makes \
      PostgreSQL assume that many tasks match, so that it reads the latest ones and stops, instead of reading and sorting all of them. */ \
   X(durations, MINOR, \
@@ -281,12 +291,14 @@
     " VALUES (:service, :board, :title, :manifest, :budget, :scenes, 'waiting', 0, " NOW ") RETURNING id") \
   /* Gives a service's next free job to this session, and returns its id. A job that was put back waits behind all other jobs. */ \
   X(take_job, MONEY, \
-    "UPDATE job SET state = 'running', session = " SESSION ", worker = :worker, taken_at = " NOW " WHERE " JOB_IS_FREE " AND id =" \
+    "UPDATE job SET state = 'running', session = " SESSION ", worker = :worker, taken_at = " NOW ", kept_until = " NOW " + " LEASE \
+    " WHERE " JOB_IS_FREE " AND id =" \
     " (SELECT id FROM job WHERE service = :service AND " JOB_IS_FREE " ORDER BY coalesce(taken_at, submitted_at), id LIMIT 1" SKIP_LOCKED ")" \
     " RETURNING id") \
-  /* Records a job's progress. This verb and `end_job` return no row if the job no longer belongs to this session, because a person has \
-     cancelled it or another worker has taken it. */ \
-  X(keep_job, MINOR, "UPDATE job SET scenes = :scenes, finished = :finished WHERE " IS_MY_JOB " RETURNING id") \
+  /* Records a job's progress, and renews the worker's lease. This verb and `end_job` return no row if the job no longer belongs to this \
+     worker, because a person has cancelled it or another worker has taken it. */ \
+  X(keep_job, MINOR, \
+    "UPDATE job SET scenes = :scenes, finished = :finished, kept_until = " NOW " + " LEASE " WHERE " IS_MY_JOB " RETURNING id") \
   /* Ends a job, or puts it back if the state is 'waiting'. */ \
   X(end_job, OUTCOME, \
     "UPDATE job SET state = :state, error = :error, message = :message, film = :film, result = :result," \

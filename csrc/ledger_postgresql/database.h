@@ -34,8 +34,8 @@ typedef enum { FATE_NONE, FATE_COMMITTED, FATE_UNDONE, FATE_UNKNOWN } fate;
 // The settings that every transaction needs behind a pooler, since a pooler shares its connections among programs.
 #define LOCAL_SETTINGS \
   "SELECT set_config('search_path', 'omni, pg_temp', true), set_config('lock_timeout', '10s', true)," \
-  " set_config('statement_timeout', '20s', true), set_config('jit', 'off', true), set_config('synchronous_commit'," \
-  " CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
+  " set_config('statement_timeout', '20s', true), set_config('jit', 'off', true), set_config('random_page_cost', '1.1', true)," \
+  " set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
 
 struct database {
   char *address;

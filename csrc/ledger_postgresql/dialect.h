@@ -25,11 +25,10 @@
 // Makes other programs read the ledger immediately. A notification is only a hint, since other programs also read the ledger every second.
 #define NOTIFY(text) ", CASE WHEN " text " IS NOT NULL THEN pg_notify('omni', " text ") END"
 #define SKIP_LOCKED " FOR UPDATE SKIP LOCKED"
-// The lifetime, in seconds, of a session's claims, counted from its last claim, and of a session behind a pooler, counted from its last
-// renewal. When a program ends or stalls, its claims and its session expire.
-#define LEASE "60"
+// A session has a lease on the tasks that it has claimed. A session behind a pooler also has a lease on being open.
 #define HAS_CLAIM(session) "(" session " IN (SELECT number FROM session WHERE claims_until > " NOW ") AND " ALIVE(session) ")"
-#define IS_LISTED "service " IS " :service AND task_id = ANY (string_to_array(:task_ids, chr(10))) AND state = 'accepted'"
+// A join, since PostgreSQL would split the list again for each row that `= ANY (...)` checks.
+#define IS_LISTED "service " IS " :service AND task_id IN (SELECT unnest(string_to_array(:task_ids, chr(10)))) AND state = 'accepted'"
 #define CLAIM \
   "WITH lease AS (UPDATE session SET claims_until = " NOW " + " LEASE " WHERE number = :_session)," \
   " listed AS (SELECT id, task_id, status, waiter, waiter <> :_session AND " HAS_CLAIM("waiter") " AS is_others" \

@@ -88,4 +88,5 @@
     "ALTER TABLE session ADD COLUMN claims_until float8;" \
     /* for sessions behind a pooler (connection.c), which hold no lock */ \
     "ALTER TABLE session ADD COLUMN alive_until float8;" \
-    "ALTER TABLE session ADD COLUMN connection bigint NOT NULL DEFAULT 0;")
+    "ALTER TABLE session ADD COLUMN connection bigint NOT NULL DEFAULT 0;") \
+  X("ALTER TABLE job ADD COLUMN kept_until float8;")

@@ -73,4 +73,5 @@
     "  film TEXT, result TEXT," /* the film's name; JSON: all files of the result, with their digests in the store */ \
     "  submitted_at REAL NOT NULL, taken_at REAL, ended_at REAL" \
     ") STRICT;" \
-    "CREATE INDEX job_free ON job (id) WHERE state IN ('waiting', 'running');")
+    "CREATE INDEX job_free ON job (id) WHERE state IN ('waiting', 'running');") \
+  X("ALTER TABLE job ADD COLUMN kept_until REAL;") /* until when the worker's lease lasts */

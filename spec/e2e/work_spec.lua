@@ -136,9 +136,30 @@ for _, kind in ipairs { "a file and a folder", "PostgreSQL and S3" } do
       assert.is_true(math.abs(whole.seconds - #scenes * clip.seconds) < 0.3, whole.seconds)
     end
 
+    it("pay once if one of them is stopped while it has a job: the other one ends the job, and the first one goes on", function()
+      local before, board = service.submits(), folder:file "stalled.lua"
+      local stalled = with_place(program.start, "work", "--out", folder:file "stalled")
+      env.write(board, 'return storyboard { cut = false, scene "one" { prompt = "stalled", duration = 4 } }')
+      assert.equal(0, run("submit-board", board, "--budget", "40").code)
+      stalled:wait_for "one: pending"
+      stalled:signal "STOP"
+      backend.sql(place.ledger, "UPDATE job SET kept_until = 0 WHERE state = 'running'") -- as if a minute had passed
+      local other = run("work", "--once", "--out", folder:file "other")
+      assert.equal(0, other.code, other.err)
+      assert.matches("stalled.lua  done", other.out, 1, true)
+      stalled:signal "CONT"
+      stalled:wait_for "taken over by another worker"
+      assert.equal(0, run("submit-board", board, "--budget", "40").code)
+      stalled:wait_for "stalled.lua  done"
+      stalled:signal "TERM"
+      assert.equal(0, stalled:finish().code)
+      assert.equal(before + 1, service.submits())
+    end)
+
     it(("pay for each scene once, within the budget, and make the film: %d rounds"):format(rounds), function()
+      local before = service.submits()
       for round = 1, rounds do play(round) end
-      assert.equal(rounds * #scenes, service.submits())
+      assert.equal(rounds * #scenes, service.submits() - before)
     end)
   end)
 end

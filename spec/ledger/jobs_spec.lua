@@ -107,6 +107,38 @@ it("is taken over once its worker has been killed, and not before", function()
   assert.same({ 1, "running", "w" }, { taken, job(handle, 1).state, job(handle, 1).worker })
 end)
 
+it("is taken over once its worker has stalled for a minute, and not before; that worker can't change it any more", function()
+  local another <close> = ledger.open(path)
+  add(handle)
+  take(handle)
+  local first = job(handle, 1)
+  local function lease() return tonumber(backend.sql(path, "SELECT kept_until - taken_at FROM job")) end
+  assert.is_true(math.abs(lease() - 60) < 0.01, lease())
+  backend.sql(path, "UPDATE job SET kept_until = kept_until - 59")
+  assert.same({ { id = 1 } }, ask(handle, "keep_job", { id = 1, taken_at = first.taken_at }))
+  assert.is_true(lease() >= 60, lease())
+  assert.is_nil(take(another))
+  for _, next_owner in ipairs { another, another } do -- the second time, a worker of the same session takes it over
+    local before = job(another, 1)
+    backend.sql(path, "UPDATE job SET kept_until = 0")
+    assert.equal("waiting", job(another, 1).state)
+    assert.equal(1, take(next_owner))
+    assert.same({}, ask(handle, "keep_job", { id = 1, taken_at = before.taken_at }))
+    assert.same({}, ask(another, "keep_job", { id = 1, taken_at = before.taken_at }))
+    assert.same({}, ask(another, "end_job", { id = 1, taken_at = before.taken_at, state = "done" }))
+    assert.equal("running", job(another, 1).state)
+  end
+  assert.same({ { id = 1 } }, ask(another, "end_job", { id = 1, taken_at = job(another, 1).taken_at, state = "done" }))
+end)
+
+it("that its worker has kept continues to belong to it after a stall, if nobody has taken it over", function()
+  add(handle)
+  take(handle)
+  backend.sql(path, "UPDATE job SET kept_until = 0")
+  assert.same({ { id = 1 } }, ask(handle, "keep_job", { id = 1, taken_at = job(handle, 1).taken_at }))
+  assert.is_nil(take(handle))
+end)
+
 it("is listed in pages", function()
   for _ = 1, 101 do add(handle) end
   local first = ask(handle, "jobs", { after = 0 })

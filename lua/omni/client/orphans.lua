@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- Takes over orphaned tasks: unfinished tasks whose program has ended or stalled. omni awaits orphaned tasks, so that their ends are
--- recorded in the ledger. Never submits anything.
+-- recorded in the ledger, and puts their files into the client's store, if there is one. Never submits anything.
 
 local err = require "omni.error"
 local ledger_search = require "omni.client.ledger_search"
 local loop = require "omni.loop"
+local tasks = require "omni.client.task"
 
 local LOOK_EVERY <const> = 15    -- seconds between two searches for orphaned tasks
 local AWAIT_TIMEOUT <const> = 3600 -- timeout in seconds for awaiting a task; after a timeout, omni awaits the task again
@@ -31,13 +32,16 @@ local function take_over(client, ledger, row, on_event)
   until ended or problem.code ~= "timeout"
   local now = ledger:row("row", { id = row.id }) -- the ledger runs this verb after the verb that records the task's end
   if ended and now and now.state ~= "accepted" then
-    return on_event { event = "recorded", task_id = row.task_id, scene = row.scene, state = now.state }
+    on_event { event = "recorded", task_id = row.task_id, scene = row.scene, state = now.state }
+    if not client.store or task.error then return end
+    local stored, why = tasks.store_files(task)
+    return on_event { event = stored and "stored" or "not_stored", task_id = row.task_id, scene = row.scene, error = why and err.public(why) }
   end
   on_event { event = "not_recorded", task_id = row.task_id, scene = row.scene, error = problem and err.public(problem) }
 end
 
 ---@class omni.OrphanEvent
----@field event "taken_over"|"recorded"|"not_recorded"
+---@field event "taken_over"|"recorded"|"not_recorded"|"stored"|"not_stored"
 ---@field task_id string
 ---@field scene? string
 ---@field state? string

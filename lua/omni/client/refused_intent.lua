@@ -34,7 +34,7 @@ local function reason(submit)
   end
   if params.budget then
     local cost = params.estimate or 0
-    local rows, failure = ledger:ask("spent", { board = params.board })
+    local rows, failure = ledger:ask("spent_of_board", { board = params.board })
     if not rows then return failure end
     for _, of_account in ipairs(rows) do cost = cost + of_account.credits + of_account.estimated end
     if cost > params.budget + 1e-9 then

@@ -9,6 +9,7 @@ local loop = require "omni.loop"
 local media_type = require "omni.file.media_type"
 local mp4_boxes = require "omni.file.mp4_boxes"
 local options = require "omni.options"
+local paths = require "omni.file.path"
 local poller = require "omni.client.poller"
 local queries = require "omni.client.query"
 local rate_limiter = require "omni.http.rate_limiter"
@@ -253,32 +254,64 @@ local function put_into_store(self, path)
   if problem then self.client:warn("a file is not in the store: " .. problem.message) end
 end
 
-local function save(self, path, opts)
-  local index = opts.index or 1
+-- Gets a file from the store or the service. Returns its size and whether it came from the store.
+local function get_file(self, index, path, opts)
   local problem = why_not_saved(self, index)
   if problem then return nil, problem end
   local url = self.media[index]
   local given = { on_progress = opts.on_progress, aside = opts.aside, accept = opts.any and accept_any or accept_media }
   local bytes = from_store(self, index, path, opts)
-  local stored = bytes ~= nil
-  if not bytes then bytes, problem = downloads.download(self.client, url, path, given) end
+  if bytes then return bytes, true end
+  bytes, problem = downloads.download(self.client, url, path, given)
   local stale = not bytes and (problem.code == "media_gone" or problem.code == "not_media")
   if stale and self:refresh() and self.media and self.media[index] ~= url then
     bytes, problem = downloads.download(self.client, self.media[index], path, given) -- the URL has a new signature
   end
-  if bytes then
-    local recorded
-    recorded, problem = task_rows.record_file(self.client, self, index, path)
-    if not recorded then return nil, problem end
-    if not stored and self.client.store and opts.store ~= false then put_into_store(self, path) end
-    return path, bytes
-  end
+  if bytes then return bytes, false end
   if problem.code == "media_gone" then problem.hint = "media URLs expire after about 14 days" end
   if problem.code == "closed" then
     problem.message = "the client was closed; the task succeeded and is paid for"
     problem.hint = ("save it with client:task(%q):result() of a new client"):format(self.id)
   end
   return nil, problem
+end
+
+local function save(self, path, opts)
+  local index = opts.index or 1
+  local bytes, stored = get_file(self, index, path, opts)
+  if not bytes then return nil, stored end
+  local recorded, problem = task_rows.record_file(self.client, self, index, path)
+  if not recorded then return nil, problem end
+  if not stored and self.client.store and opts.store ~= false then put_into_store(self, path) end
+  return path, bytes
+end
+
+-- Puts a file of a task into the client's store, unless the store has it. Records the file only once the store has it.
+local function store_file(self, index, folder)
+  local extension = self.media[index]:match "^[^?#]*":match "%.%w+$" or ""
+  local path = ("%s/%s-%d%s"):format(folder, paths.name(self.id), index, #extension < 6 and extension or "")
+  local bytes, stored = get_file(self, index, path, {})
+  if not bytes then return nil, stored end
+  local fine, problem = stored, nil
+  if not stored then fine, problem = self.client.store:put(path) end
+  if fine then fine, problem = task_rows.record_file(self.client, self, index, path) end
+  os.remove(path)
+  return fine, problem
+end
+
+---Puts the files of a successful task into the client's store, so that every machine that shares the store has them. For omni's own modules.
+---@param self omni.Task
+---@return true|nil
+---@return omni.Error|nil  as for task:save; also store_failed
+local function store_files(self)
+  local folder, why = core.make_temporary_directory "omni-files-"
+  if not folder then return nil, err.new { code = "io", message = core.clean(why, 400) } end
+  local fine, problem = true, nil
+  for index in ipairs(self.media) do
+    if fine then fine, problem = store_file(self, index, folder) end
+  end
+  os.remove(folder)
+  return fine, problem
 end
 
 ---Downloads a file of the task's result. The file gets its final name only once it is complete and on disk, and only if its first bytes are
@@ -325,4 +358,4 @@ local function new(client, id, key, kind, ledger, row)
   return self
 end
 
-return { new = new, refresh = refresh }
+return { new = new, refresh = refresh, store_files = store_files }

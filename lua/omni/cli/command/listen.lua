@@ -14,6 +14,7 @@ function command.define(parser)
   receiver_options.define(parser, default_address)
   parser:option("--forward-to", "POST each accepted callback to this URL, too."):argname("URL")
   options.add_ledger(parser)
+  options.add_store(parser)
   options.add_base_url(parser)
   parser:flag("--json", "Print JSON events, one per line.")
 end
@@ -21,7 +22,8 @@ end
 -- The messages for the receiver's events. An event that isn't listed means that a callback was refused.
 local event_texts <const> = {
   accepted = "accepted", confirmed = "confirmed", settled = "found the task of a lost submit", forwarded = "forwarded",
-  taken_over = "took over", recorded = "recorded the end", not_recorded = "can't be awaited",
+  taken_over = "took over", recorded = "recorded the end", not_recorded = "can't be awaited", stored = "put into the store",
+  not_stored = "isn't in the store",
 }
 
 local function line_of(event)
@@ -76,7 +78,7 @@ function command.run(given)
   local misuse = receiver_options.misuse(given) or options.normalize_url(given, "forward_to")
   if misuse then return message.exit(2, misuse) end
   local client <close>, problem = require("omni").client {
-    base_url = given.base_url, ledger = given.ledger, on_event = message.client_hook(message.print),
+    base_url = given.base_url, ledger = given.ledger, store = given.store, on_event = message.client_hook(message.print),
   }
   if not client then return message.exit(2, problem) end
   return require("omni.cli.signals").run(function() return listen(given, client) end) or 0 -- Ctrl-C is the normal way to end the command

@@ -71,12 +71,13 @@ local function read(ledger, event, rehearsals)
       list[#list + 1] = as_submit(row)
     end
   end
-  for index, row in ipairs(ask("to_fetch", { board = board })) do
+  for index, row in ipairs(ask(board and "to_fetch_of_board" or "to_fetch", { board = board })) do
     event.to_fetch[index] = as_submit(row)
     event.to_fetch[index].media_until = math.floor(row.completed_at or row.ended_at or row.intended_at) + media_days * 86400
   end
-  local all = ask("spent", { board = board, rehearsals = rehearsals })
-  local today, today_of = sums(ask("spent", { board = board, since = midnight(), rehearsals = rehearsals }))
+  local spent = board and "spent_of_board" or "spent"
+  local all = ask(spent, { board = board, rehearsals = rehearsals })
+  local today, today_of = sums(ask(spent, { board = board, since = midnight(), rehearsals = rehearsals }))
   event.spent, event.today = sums(all), today
   for i, row in ipairs(all) do
     event.accounts[i] = { account = row.account, today = today_of[row.account] or no_sum(), spent = row }

@@ -71,7 +71,7 @@ local fields <const> = {
     listening = callback, accepted = callback, confirmed = callback, settled = callback, forwarded = callback, wrong_token = callback,
     wrong_method = callback, too_large = callback, wrong_encoding = callback,
     not_a_task = callback, wrong_task = callback, unavailable = callback,
-    taken_over = orphan, recorded = orphan, not_recorded = orphan,
+    taken_over = orphan, recorded = orphan, not_recorded = orphan, stored = orphan, not_stored = orphan,
   },
   task = {
     estimate = { "model", "credits?", "balance?", "affordable?", "error?:error" },

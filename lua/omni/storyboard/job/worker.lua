@@ -59,7 +59,7 @@ end
 -- Returns a job to the queue if the job's fiber is cancelled.
 local Job_mt = {
   __close = function(job)
-    if not job.is_over then job.ledger:note("end_job", { id = job.id, state = "waiting" }) end
+    if not job.is_over then job.ledger:note("end_job", { id = job.id, taken_at = job.taken_at, state = "waiting" }) end
   end,
 }
 
@@ -68,7 +68,7 @@ local function finish(self, job, state, problem, result)
   job.is_over = true
   local message = problem and core.clean(problem.message:gsub(job.folder:gsub("%p", "%%%0") .. "/board/", ""), 1000)
   local rows, failure = self.ledger:ask("end_job", {
-    id = job.id, state = state, error = problem and problem.code, message = message, finished = job.finished,
+    id = job.id, taken_at = job.taken_at, state = state, error = problem and problem.code, message = message, finished = job.finished,
     film = result and result.film, result = result and json.canonical(result.files),
   })
   if not rows then return nil, failure end
@@ -76,11 +76,12 @@ local function finish(self, job, state, problem, result)
   return true
 end
 
--- Records the job's progress every second, and stops the run once the job no longer belongs to this worker.
+-- Records the job's progress every second, which also renews the worker's lease. Stops the run once the job no longer belongs to this worker,
+-- for example because this worker has stalled, and another worker has taken over the job.
 local function keep(self, job)
   while not job.is_over do
     loop.sleep(KEEP_SECONDS)
-    local rows = self.ledger:ask("keep_job", { id = job.id, scenes = job.scenes, finished = job.finished })
+    local rows = self.ledger:ask("keep_job", { id = job.id, taken_at = job.taken_at, scenes = job.scenes, finished = job.finished })
     if rows and not rows[1] then
       job.is_lost = true
       if self.run then self.run:interrupt() end
@@ -162,8 +163,8 @@ end
 -- Runs a job, and records how it ended. Returns true if the worker can take the next job immediately.
 local function work_on(self, row)
   local job <close> = setmetatable({
-    id = row.id, name = ("job:%d"):format(row.id), board = row.board, ledger = self.ledger, scenes = row.scenes, finished = 0,
-    folder = ("%s/%d-%s"):format(self.directory, row.id, core.sha256(row.manifest):sub(1, 16)),
+    id = row.id, taken_at = row.taken_at, name = ("job:%d"):format(row.id), board = row.board, scenes = row.scenes, finished = 0,
+    ledger = self.ledger, folder = ("%s/%d-%s"):format(self.directory, row.id, core.sha256(row.manifest):sub(1, 16)),
   }, Job_mt)
   report(self, job, "running")
   local keeper <close> = loop.spawn(keep, self, job) -- luacheck: ignore 211

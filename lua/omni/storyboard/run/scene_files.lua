@@ -10,6 +10,12 @@ local media_type = require "omni.file.media_type"
 local names = require "omni.storyboard.run.file_names"
 local paths = require "omni.file.path"
 
+-- Returns a file's path in the run's folder. `source` is the file's URL or its earlier path.
+local function path_of(run, record, index, source)
+  local extension = names.extension(source, run.plan.board.scenes[record.index].yields)
+  return ("%s/%s.%s"):format(run.directory.media, names.numbered(record.stem, index), extension)
+end
+
 -- Fetches one of a task's files, unless the run's folder already contains that file with the right contents.
 local function fetch_one(run, task, index, path, known)
   if known and core.stat(path) and run.ledger:digest(path) == known.sha256 then return path end
@@ -26,8 +32,7 @@ local function fetch(run, record, task)
   local files, known = {}, {}
   for _, file in ipairs(run.ledger:ask("files", { submit = task.row }) or {}) do known[file.number] = file end
   for index, url in ipairs(task.media) do
-    local extension = names.extension(url, run.plan.board.scenes[record.index].yields)
-    local path = ("%s/%s.%s"):format(run.directory.media, names.numbered(record.stem, index), extension)
+    local path = path_of(run, record, index, url)
     local saved, problem = fetch_one(run, task, index, path, known[index])
     if not saved then return nil, problem end
     files[index] = saved
@@ -44,7 +49,7 @@ local function from_store(run, record)
   local known = run.ledger:ask("files", { submit = row.id }) or {}
   if #known < math.max(row.media or 1, 1) then return nil end
   for index, file in ipairs(known) do
-    local path = run.directory.media .. "/" .. paths.name(file.path)
+    local path = path_of(run, record, index, file.path)
     if not (core.stat(path) and run.ledger:digest(path) == file.sha256) then
       local bytes, problem = store:get(file.sha256, file.size, path, { aside = true })
       if problem then run.client:warn(problem.message .. "; omni asks the service for the file") end
