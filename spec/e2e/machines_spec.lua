@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Four machines run one board with one ledger in PostgreSQL. Programs are killed, connections are lost, and the database is restarted, at
 -- random moments: each scene is charged once. A moment is a number of requests and of statements, so a seed gives the same disturbances.
--- OMNI_MACHINES_ROUNDS is the number of rounds (6; `make prove`: 500), OMNI_MACHINES_SCENES the number of scenes of the board (8; 60),
--- OMNI_MACHINES_SEED the seed, OMNI_MACHINES_FIRST the number of the first round.
+-- OMNI_MACHINES_ROUNDS is the number of rounds (6; `make check`: 25, `make prove`: 500), OMNI_MACHINES_SCENES the number of scenes of the
+-- board (8; 60), OMNI_MACHINES_SEED the seed, OMNI_MACHINES_FIRST the number of the first round.
 
 local postgresql = require "helper.postgresql"
 
@@ -29,7 +29,7 @@ local first_round <const> = number("FIRST", 1)
 local is_loud <const> = os.getenv "OMNI_MACHINES_LOUD" ~= nil
 
 local MACHINES <const> = 4
-local FILM_EVERY <const> = rounds > 25 and 10 or 1 -- a film takes most of a round's time
+local FILM_EVERY <const> = rounds >= 25 and 10 or 1
 local MOST_STARTS <const> = 30 -- of one machine, in a round
 
 local function board_text(round)
@@ -157,12 +157,10 @@ describe("four machines with one board and one ledger in PostgreSQL", function()
     for i = 1, scenes do assert.equal(1, #charged("s" .. i), ("scene %d, %s"):format(i, told())) end
     assert.equal(scenes, sandbox:ledger().submits)
 
-
-    local with_tools = {}
-    for name, value in pairs(base) do with_tools[name] = value end
-    with_tools.PATH = os.getenv "PATH"
-    local has_film = round % FILM_EVERY == 0
-    result = run(machines[2], has_film and { "--set", "CUT=1" } or {}, with_tools)
+    local has_film, environment = round % FILM_EVERY == 0, {}
+    for name, value in pairs(base) do environment[name] = value end
+    if has_film then environment.PATH = os.getenv "PATH" end -- ffmpeg draws thumbnails and cuts the film, which takes most of a round
+    result = run(machines[2], has_film and { "--set", "CUT=1" } or {}, environment)
     assert.equal(0, result.exit, result.stderr)
     assert.matches(scenes .. " reused", result.stdout)
     if has_film then

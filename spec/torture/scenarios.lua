@@ -8,6 +8,7 @@ local core = require "omni.core"
 local env = require "helper.env"
 local film = require "omni.film"
 local omni = require "omni"
+local orphans = require "omni.client.orphans"
 local socket = require "socket"
 
 local all = {}
@@ -209,11 +210,45 @@ local function check_saved(s)
   assert(not saved or saved == whole, "the saved file is broken")
 end
 add("save", { before = open_with_result, act = function(s) return s.task:save(s:file "clip.mp4") end, after = check_saved })
-add("save_into_store", { before = function(s)
-  assert(core.make_directory(s:file "store"))
+local function open_with_store(s)
+  if not core.stat(s:file "store") then assert(core.make_directory(s:file "store")) end
   s.client = assert(s:new_client { store = s:file "store" })
-  s.task = assert(assert(s.client:submit { prompt = s:prompt(), duration = 4 }):result())
+  assert(s.client:ledger():ask "version")
+end
+add("save_into_store", { before = function(s)
+  open_with_store(s)
+  s.task = assert(assert(submit(s)):result())
 end, act = function(s) return s.task:save(s:file "clip.mp4") end, after = check_saved })
+add("save_from_store", { before = function(s)
+  open_with_store(s)
+  s.task = assert(assert(submit(s)):result())
+  os.remove(assert(s.task:save(s:file "clip.mp4")))
+end, act = function(s) return s.task:save(s:file "clip.mp4") end, after = check_saved })
+add("orphan_taken_over", { before = function(s)
+  open_with_task(s)
+  s.client:close() -- its session ends, so its task is orphaned
+  open_with_store(s)
+end, act = function(s)
+  local seen, last = {}, nil
+  local watching <close> = omni.spawn(orphans.watch, s.client, s.client:ledger(), function(event)
+    seen[event.event], last = true, event
+  end)
+  local deadline = core.now() + env.seconds(10)
+  while not (seen.stored or seen.not_stored or seen.not_recorded or watching:done() or #s.errors > 0) do
+    if core.now() > deadline then return nil, "nothing happens" end
+    omni.sleep(0.005)
+  end
+  if watching:done() then watching:join() end
+  return seen.stored, last and last.error or s.errors[1] or "not enough memory"
+end, after = function(s)
+  s.client:close()
+  open_with_store(s)
+  local task = assert(s.client:task(s.task.id))
+  assert(task:result())
+  assert(task:save(s:file "clip.mp4"))
+  s.task = task
+  check_saved(s)
+end })
 -- Doesn't send the request: libcurl sends a wrong signature if memory runs out while it signs.
 add("signed_request", { act = function(s)
   local http <close> = core.client {
@@ -298,14 +333,21 @@ add("ledger_refuse", verbs { intent, { "refuse", { id = 0, error = "e", message 
 add("ledger_unknown", verbs { intent, { "mark_unknown", { id = 0, error = "e", message = "m" } }, { "adopt", { id = 0, task_id = "x" } },
   { "forget", { id = 0 } }, { "adopt_lost", { account = "a", service = "s", identity = "j", model = "m", input = "{}", task_id = "y" } } })
 add("ledger_files", verbs { intent, { "accept", { id = 0, task_id = "x" } }, { "finish", { id = 0, state = "success" } },
-  { "remember_file", { id = 0, number = 1, path = "p", sha256 = "s", size = 1 } }, { "files", { submit = 1 } }, { "to_fetch", {} },
+  { "remember_file", { id = 0, number = 1, path = "p", sha256 = "s", size = 1 } }, { "files", { submit = 1 } },
+  { "to_fetch", {} }, { "to_fetch_of_board", { board = "b" } },
   { "remember_digest", { path = "p", stamp = "s", sha256 = "x", size = 1 } }, { "digest", { path = "p" } },
   { "remember_upload", { account = "a", sha256 = "x", url = "u" } }, { "upload", { account = "a", sha256 = "x" } },
   { "remember_film", { path = "p", identity = "i", sha256 = "x" } }, { "film", { path = "p" } }, { "films_in", { folder = "f" } } })
 add("ledger_searches", verbs { intent, { "by_identity", { identity = "i", service = "s" } }, { "by_tag", { tag = "tag", after = 0 } },
-  { "live_with_key", { idempotency_key = "key" } }, { "spent", {} }, { "in_flight", { account = "a" } }, { "by_token", { token = "t" } },
+  { "live_with_key", { idempotency_key = "key" } }, { "spent", {} },
+  { "spent_of_board", { board = "b" } }, { "in_flight", { account = "a" } }, { "by_token", { token = "t" } },
   { "latest_take", { base = "base", service = "s" } }, { "begin_redo", { board = "b", base = "base" } },
   { "take_since_redo", { board = "b", base = "base" } }, { "end_redo", { board = "b" } }, { "durations", { model = "m" } } })
+add("ledger_jobs", verbs {
+  { "add_job", { service = "s", board = "b.lua", title = "T", manifest = "{}", budget = 5, scenes = 2 } },
+  { "take_job", { service = "s", worker = "w" } }, { "job", { id = 0 } }, { "keep_job", { id = 0, scenes = 2, finished = 1 } },
+  { "end_job", { id = 0, state = "waiting", error = "network", message = "m" } }, { "take_job", { service = "s", worker = "w" } },
+  { "end_job", { id = 0, state = "done", film = "f", result = "[]", finished = 2 } }, { "jobs", { after = 0 } } })
 add("ledger_closed_busy", { before = ledger_open, no_loop = true, act = function(s)
   for i = 1, 5 do s.ledger:start("o" .. i, intent[1], { account = "a", model = "m", input = "{}", identity = "i" .. i }) end
   s.ledger:close()
@@ -344,7 +386,7 @@ local function database_verbs(list)
     for i, one in ipairs(list) do
       s.tried = one[3] -- stays if Lua runs out of memory, so that nobody has seen the verb's result
       if i > 1 then
-        params = { id = id }
+        params = one.is_of_service and { service = s.name .. "s" } or { id = id }
         for name, value in pairs(one[2] or {}) do params[name] = value end
       end
       local rows, problem = ask(s.ledger, one[1], params)
@@ -372,6 +414,24 @@ add("database_accept", database_verbs { { "intend", {}, "intended" }, { "accept"
   { "finish", { state = "success", credits = 3, media = 1 }, "success" },
   { "remember_file", { number = 1, path = "p", sha256 = "s", size = 1 } }, { "row" } })
 add("database_refuse", database_verbs { { "intend", {}, "intended" }, { "refuse", { error = "e", message = "m" }, "refused" } })
+add("database_claim", database_verbs { { "intend", {}, "intended" }, { "accept", { task_id = "x" }, "accepted" },
+  { "claim", { task_ids = "x\ny" }, is_of_service = true }, { "orphaned", { after = 0 }, is_of_service = true },
+  { "release", { task_ids = "x\ny" }, is_of_service = true }, { "claim", { task_ids = "x" }, is_of_service = true } })
+add("database_job", { postgresql = true, no_ledger = true, no_loop = true, before = function(s)
+  s.ledger = s:open_database()
+  s.job = assert(ask(s.ledger, "add_job", { service = s.name, board = "b", manifest = "{}", budget = 5 }))[1].id
+end, act = function(s)
+  local rows, problem = ask(s.ledger, "take_job", { service = s.name, worker = "w" })
+  if rows then rows, problem = ask(s.ledger, "keep_job", { id = s.job, finished = 1 }) end
+  if rows then rows, problem = ask(s.ledger, "end_job", { id = s.job, state = "done" }) end
+  return rows, problem
+end, after = function(s) -- whatever was reported, the job belongs to this session, or nobody, or is over
+  s.ledger = s.ledger or s:open_database()
+  local taken = assert(ask(s.ledger, "take_job", { service = s.name, worker = "w" }))
+  if not taken[1] then assert(ask(s.ledger, "end_job", { id = s.job, state = "done" })) end
+  local state = assert(ask(s.ledger, "job", { id = s.job }))[1].state
+  assert(state == "done" or state == "running", state)
+end })
 add("database_close_busy", { postgresql = true, no_ledger = true, no_loop = true, act = function(s)
   local ledger = s:open_database()
   for i = 1, 3 do ledger:start("o" .. i, "intend", { account = s.name, model = "m", input = "{}", identity = s.name .. i }) end
@@ -446,6 +506,34 @@ add("adopt_task", { before = function(s)
   s.task = assert(other:submit { prompt = s:prompt "a", duration = 4 })
 end, no_ledger = true, act = function(s)
   return omni.adopt_task(s.board, { client = s.client, directory = s:file "out", scene = "a", task_id = s.task.id })
+end })
+
+-- --- jobs
+
+local function submit_job(s)
+  assert(core.make_directory(s:file "board"))
+  local text = ('return storyboard { cut = false, defaults = { duration = 4 }, scene "a" { prompt = %q }, scene "b" { prompt = %q } }')
+    :format(s:prompt "a", s:prompt "b")
+  return omni.submit_storyboard(env.write(s:file "board/b.lua", text), { client = s.client, budget = 1000 })
+end
+local function work(s)
+  local problem
+  local fine, why = omni.work { client = s.client, directory = s:file "worker", once = true, on_event = function(event)
+    if event.event == "job" and event.error then problem = event.error end
+  end }
+  return fine and not problem, why or problem
+end
+add("job_submitted", { before = open_with_store, act = submit_job })
+add("job_worked_on", { before = function(s)
+  open_with_store(s)
+  assert(submit_job(s))
+end, act = work, after = function(s)
+  s.client:close() -- so that the session ends: otherwise its job would belong to it for a minute more
+  open_with_store(s)
+  assert(work(s))
+  local job = assert(omni.jobs { client = s.client })[1]
+  assert(job.state == "done" or job.state == "failed", job.state)
+  assert(job.spent.credits + job.spent.estimated <= 2 * 40)
 end })
 
 -- --- processes
