@@ -35,7 +35,9 @@ local function take_over(client, ledger, row, on_event)
     on_event { event = "recorded", task_id = row.task_id, scene = row.scene, state = now.state }
     if not client.store or task.error then return end
     local stored, why = tasks.store_files(task)
-    return on_event { event = stored and "stored" or "not_stored", task_id = row.task_id, scene = row.scene, error = why and err.public(why) }
+    return on_event {
+      event = stored and "stored" or "not_stored", task_id = row.task_id, scene = row.scene, error = why and err.public(why),
+    }
   end
   on_event { event = "not_recorded", task_id = row.task_id, scene = row.scene, error = problem and err.public(problem) }
 end

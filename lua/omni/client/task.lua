@@ -299,7 +299,8 @@ local function store_file(self, index, folder)
   return fine, problem
 end
 
----Puts the files of a successful task into the client's store, so that every machine that shares the store has them. For omni's own modules.
+---Puts the files of a successful task into the client's store, so that every machine that shares the store has them. For omni's own
+---modules.
 ---@param self omni.Task
 ---@return true|nil
 ---@return omni.Error|nil  as for task:save; also store_failed

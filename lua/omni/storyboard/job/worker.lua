@@ -76,8 +76,8 @@ local function finish(self, job, state, problem, result)
   return true
 end
 
--- Records the job's progress every second, which also renews the worker's lease. Stops the run once the job no longer belongs to this worker,
--- for example because this worker has stalled, and another worker has taken over the job.
+-- Records the job's progress every second, which also renews the worker's lease. Stops the run once the job no longer belongs to this
+-- worker, for example because this worker has stalled, and another worker has taken over the job.
 local function keep(self, job)
   while not job.is_over do
     loop.sleep(KEEP_SECONDS)

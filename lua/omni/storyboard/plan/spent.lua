@@ -12,7 +12,8 @@
 ---@return omni.Spent|nil
 ---@return omni.Error|nil err
 local function of_board(ledger, board_key, client)
-  local rows, problem = ledger:ask("spent_of_board", { board = board_key, account_prefix = client.is_sandbox and client.service .. " " or nil })
+  local account_prefix = client.is_sandbox and client.service .. " " or nil
+  local rows, problem = ledger:ask("spent_of_board", { board = board_key, account_prefix = account_prefix })
   if not rows then return nil, problem end
   local spent = { credits = 0, estimated = 0 }
   for _, row in ipairs(rows) do
