@@ -59,6 +59,10 @@ describe("the settings of an S3 store", function()
     variables.AWS_PROFILE = "work"
     assert.same({ "TWO", "hush=2/+", "hush3", "eu-west-2", "http://127.0.0.1:9000" },
       { found().access_key, found().secret_key, found().token, found().region, found().endpoint })
+    write(".aws/credentials", "[work]\naws_access_key_id = TWO\naws_secret_access_key = hush2\nregion = eu-west-3\n"
+      .. "endpoint_url = http://127.0.0.1:9001\n")
+    assert.same({ "eu-west-3", "http://127.0.0.1:9001" }, { found().region, found().endpoint })
+    write(".aws/credentials", "")
     variables.AWS_ACCESS_KEY_ID, variables.AWS_SECRET_ACCESS_KEY = "ENV", "hush"
     assert.same({ "ENV", nil, "eu-west-2" }, { found().access_key, found().token, found().region })
     variables.AWS_PROFILE = "nobody"

@@ -110,11 +110,11 @@ local function find()
       return fail(("the %s of the store, from %s, has characters that aren't printable ASCII"):format(name:gsub("_", " "), settings.from))
     end
   end
-  local config = found.config.sections[in_config] or {}
-  settings.region = variable("AWS_REGION", "AWS_DEFAULT_REGION") or config.region or "us-east-1"
+  local first, second = found.credentials.sections[profile] or {}, found.config.sections[in_config] or {}
+  settings.region = variable("AWS_REGION", "AWS_DEFAULT_REGION") or first.region or second.region or "us-east-1"
   if settings.region:find "[^%w-]" then return fail("the store's region (AWS_REGION) must consist of letters, digits and hyphens") end
   local given, from = variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-  given, from = given or config.endpoint_url, from or "endpoint_url"
+  given, from = given or first.endpoint_url or second.endpoint_url, from or "endpoint_url"
   local china = settings.region:find "^cn%-" and ".cn" or ""
   local endpoint, why = core.normalize_url(given or ("https://s3.%s.amazonaws.com%s"):format(settings.region, china))
   if not endpoint or endpoint:find "[?#]" then
