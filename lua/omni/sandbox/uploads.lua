@@ -93,7 +93,7 @@ local function write(path, bytes)
   return fine and closed, message or trouble
 end
 
----Stores a request's body. A client that is still downloading an older file with this name still receives the older content.
+---Stores a request's body. A client that is already downloading an older file with this name still receives the older content.
 ---@param name string
 ---@param request { body: string|nil, file: string|nil }  file: is moved, not copied
 ---@return string|nil path

@@ -45,7 +45,7 @@ end
 local function write(called, event)
   if called.given.json then
     local group = (event.event == "job" or event.event == "pause") and "work" or "run"
-    if event.event == "wait" or event.event == "wait_over" then return end -- `called` prints these events instead
+    if event.event == "wait" or event.event == "wait_over" then return end -- `called` already prints each wait as an event
     return require("omni.cli.view.json_events").write(group, event.event, event)
   end
   local line = line_of(event, called.client.is_sandbox)
