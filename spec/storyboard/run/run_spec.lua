@@ -260,6 +260,22 @@ describe("running a board", function()
     end)
   end)
 
+  it("can be interrupted from its own on_event at each status of a scene", function()
+    for status, ended in pairs { submitting = "waiting", pending = "interrupted", running = "interrupted", fetching = "interrupted",
+      fetched = "fetched" } do
+      studio.open({ seconds = status == "running" and 60 or 0.05 }, function(s)
+        local run
+        run = s:begin(board_of "a", { on_event = function(event)
+          if event.event == status then run:interrupt() end
+        end })
+        local summary = run:join()
+        assert.same({ ended }, statuses(summary), status)
+        assert.is_true(summary.interrupted)
+        assert.equal(status == "submitting" and 0 or 1, s:submits())
+      end)
+    end
+  end)
+
   it("that is interrupted waits for the response to a sent submit, which contains the task id", function()
     studio.open({ seconds = 60, faults = { "slow:on=submit,delay=0.2" } }, function(s)
       local run

@@ -74,22 +74,30 @@ end
 
 -- --- the run
 
+-- Cancels a scene's fiber, unless the fiber is sending a submit.
+local function stop_scene(run, record)
+  local fiber = record.fiber
+  if not fiber or fiber:done() or record.stop.sending then return end
+  fiber:cancel()
+  if record.task_id then
+    set_status(run, record, "interrupted")
+  elseif record.status ~= "waiting" and record.status ~= "unknown" then
+    record.reserved = false
+    set_status(run, record, "waiting")
+  end
+end
+
 ---Stops the run: it submits nothing more and stops waiting. Doesn't cancel a submit that is being sent, since the service's response will
 ---contain the task id.
 function Run_methods:interrupt()
   if self.stopped then return end
   self.stopped = true
   for _, record in ipairs(self.records) do
-    local fiber = record.fiber
     record.stop.requested = true
-    if fiber and fiber ~= loop.current() and not fiber:done() and not record.stop.sending then
-      fiber:cancel()
-      if record.task_id then
-        set_status(self, record, "interrupted")
-      elseif record.status ~= "waiting" and record.status ~= "unknown" then
-        record.reserved = false
-        set_status(self, record, "waiting")
-      end
+    if record.fiber and record.fiber == loop.current() then
+      loop.background(stop_scene, self, record) -- the scene's own `on_event` called `interrupt`, and a fiber can't cancel itself
+    else
+      stop_scene(self, record)
     end
   end
   for _, fibers in ipairs { self.making, self.storing } do
