@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- Parses fault specs of the form "NAME[:key=value,...]" (docs/sandbox.md), and decides when a fault occurs. The faults themselves are
--- defined in fault_table.lua.
+-- defined in fault_kinds.lua.
 
 local err = require "omni.error"
 local options = require "omni.options"
 local random = require "omni.sandbox.random"
-local rows = require "omni.sandbox.fault_table"
+local rows = require "omni.sandbox.fault_kinds"
 
 -- The request kinds that a fault spec can name: API calls, downloads of clips and of uploaded files, and uploads.
 local api = {

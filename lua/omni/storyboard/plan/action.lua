@@ -159,4 +159,46 @@ local function choose(self, planned)
   end
 end
 
-return { choose = choose, prepare = prepare }
+-- Returns whether a callback may still reveal the task of a submit with an unknown outcome.
+local function may_settle(self, planned)
+  return self.client.receiver ~= nil and planned.row.token ~= nil
+end
+
+-- Returns whether a person must decide something before a scene can get its files.
+local function is_stuck(self, planned)
+  return planned.blocked or planned.action == "invalid" or planned.action == "expired"
+    or planned.action == "unknown" and not may_settle(self, planned)
+end
+
+---Looks for an identical scene earlier on the board, whose clip this scene can share.
+---@param self omni.Planner
+---@param plan omni.Plan
+---@param planned omni.PlanScene
+local function find_duplicate(self, plan, planned)
+  local original = plan.by_identity[planned.identity]
+  plan.by_identity[planned.identity] = original or planned
+  if not original or planned.action == "reuse" then return end
+  planned.duplicate_of, planned.action, planned.waits_for = original.scene, "wait", { original.scene }
+  planned.blocked = is_stuck(self, original)
+  planned.why = ('equal to scene "%s"; take = 2 makes a different clip'):format(original.scene)
+end
+
+---Collects the scenes that a scene builds on and that don't have their files yet.
+---@param self omni.Planner
+---@param plan omni.Plan
+---@param planned omni.PlanScene
+local function wait_for(self, plan, planned)
+  local scene = plan.board.scenes[planned.index]
+  if planned.action ~= "submit" then return end
+  for _, name in ipairs(scene.builds_on) do
+    local other = plan.by_name[name]
+    if other.action ~= "reuse" then
+      planned.waits_for = planned.waits_for or {}
+      table.insert(planned.waits_for, name)
+      planned.blocked = planned.blocked or is_stuck(self, other)
+    end
+  end
+  if planned.waits_for then planned.action = "wait" end
+end
+
+return { choose = choose, find_duplicate = find_duplicate, prepare = prepare, wait_for = wait_for }
