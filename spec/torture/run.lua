@@ -119,6 +119,8 @@ local function play(scenario, mode, number, s)
   if not report.fine then
     if fine then value = problem == nil and "no error: " .. tostring(value) or problem end
     report.errors[1] = tostring(type(value) == "table" and value.message or value)
+    -- a board is loaded in a process of its own, which inherits the fault and counts on
+    if mode.kind == "memory" and scenario.name == "board_load" and invariants.says_memory(report.errors[1]) then report.hit = true end
   end
   for _, one in ipairs(s.errors) do
     if type(one) ~= "table" or not one.event then report.errors[#report.errors + 1] = tostring(one) end
