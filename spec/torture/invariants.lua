@@ -8,7 +8,8 @@ local core = require "omni.core"
 local invariants = {}
 
 -- What an error says when memory ran out: omni's own words, Lua's, libcurl's, libc's.
-local MEMORY <const> = { "not enough memory", "[Oo]ut of memory", "Cannot allocate memory", "memory shortage", "MiB of memory", "error in error handling" }
+local MEMORY <const> = { "not enough memory", "[Oo]ut of memory", "Cannot allocate memory", "memory shortage", "MiB of memory",
+  "error in error handling" }
 
 ---Returns whether an error value says that memory ran out.
 function invariants.says_memory(problem)
