@@ -7,7 +7,7 @@ local err = require "omni.error"
 local loop = require "omni.loop"
 local media_transfer = require "omni.client.media_transfer"
 local media_type = require "omni.file.media_type"
-local path_of = require "omni.file.path"
+local older_file = require "omni.file.older_file"
 local transports = require "omni.http.transport"
 
 local LOOK_EVERY <const> = 0.25 -- seconds between two checks of whether the C client has renamed the file
@@ -16,7 +16,7 @@ local LOOK_EVERY <const> = 0.25 -- seconds between two checks of whether the C c
 local Way_mt = {}
 
 function Way_mt:__close()
-  if self.older then path_of.put_back(self.older, self.path) end
+  if self.older then older_file.put_back(self.older, self.path) end
 end
 
 -- Renames the older file at the download's path. If the new file has the same content, leaves the older file in place and returns its size.
@@ -24,7 +24,7 @@ local function make_way(way, part)
   local new, old = digest.file(part), digest.file(way.path)
   if new and old and new.sha256 == old.sha256 then return new.size end
   local problem
-  way.older, problem = path_of.step_aside(way.path)
+  way.older, problem = older_file.step_aside(way.path)
   return nil, problem
 end
 

@@ -4,6 +4,7 @@
 local core = require "omni.core"
 local digest = require "omni.file.digest"
 local err = require "omni.error"
+local older_file = require "omni.file.older_file"
 local paths = require "omni.file.path"
 
 ---@class omni.FolderStore
@@ -72,7 +73,7 @@ function Folder_methods:get(sha256, path, given)
   if refusal then
     problem = refusal
   else
-    fine, problem = paths.place(part, path, function(other)
+    fine, problem = older_file.place(part, path, function(other)
       local found = not given.aside or digest.file(other)
       return found == true or found ~= nil and found.sha256 == sha256
     end)

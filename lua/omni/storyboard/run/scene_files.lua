@@ -8,6 +8,7 @@ local digest = require "omni.file.digest"
 local err = require "omni.error"
 local media_type = require "omni.file.media_type"
 local names = require "omni.storyboard.run.file_names"
+local older_file = require "omni.file.older_file"
 local paths = require "omni.file.path"
 
 -- Returns a file's path in the run's folder. `source` is the file's URL or its earlier path.
@@ -80,12 +81,12 @@ local function copy_file(run, path, here)
   local older, problem
   if core.stat(here) then
     if run.ledger:digest(here) == run.ledger:digest(path) then return true end
-    older, problem = paths.step_aside(here)
+    older, problem = older_file.step_aside(here)
     if not older then return nil, problem end
   end
   local fine
   fine, problem = paths.duplicate(path, here)
-  if not fine and older then paths.put_back(older, here) end
+  if not fine and older then older_file.put_back(older, here) end
   return fine, problem
 end
 
@@ -119,7 +120,7 @@ local function placer(run, identity)
     local new, unread = digest.file(part, true)
     if not new then return nil, unread.message end
     if not new.synced then return nil, "its bytes can't be written to the disk" end
-    local fine, problem = paths.place(part, path, function()
+    local fine, problem = older_file.place(part, path, function()
       local sha256 = run.ledger:digest(path)
       return sha256 ~= nil and (sha256 == new.sha256 or run.ledger:row("made_file", { sha256 = sha256 }) ~= nil)
     end)
