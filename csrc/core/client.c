@@ -130,8 +130,8 @@ void client_unanchor(lua_State *L, exchange *x) {
 
 // finished(client) → the owner of the next finished exchange, or nil
 // Returns the owner of each finished exchange exactly once. When called with a second argument, `finished` acts as the iterator of a `for`
-// loop. If the body of the `for` loop raises an error, for example because memory runs out, the next `for` loop starts with the same
-// exchange.
+// loop. If the body of a `for` loop over `finished` raises an error, for example because memory runs out, the next such loop starts with
+// the same exchange.
 static int client_finished(lua_State *L) {
   client *c = client_check(L);
   bool iterates = lua_gettop(L) > 1;

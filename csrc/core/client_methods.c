@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The client's methods that start an exchange. Each method pushes a new exchange; the client's next `step` starts sending the request. A
-// method's first argument is the exchange's owner, which can be any Lua value. `finished` returns the exchange's owner when the exchange is
-// done.
+// The client's methods that start an exchange. Each method pushes a new exchange; the client's next `step` starts sending the request. Each
+// method's first argument is the owner of the new exchange, which can be any Lua value. When an exchange is done, the client's method
+// `finished` returns the exchange's owner.
 #include "core/client.h"
 
 #include <errno.h>
@@ -173,7 +173,7 @@ static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   return true;
 }
 
-// Replaces the message at the top of the stack with a failure. The caller must have pushed nil below the message. Returns the number of
+// Replaces the message at the top of the stack with a failure. The caller must have pushed nil and then the message. Returns the number of
 // pushed values.
 static int push_io_failure(lua_State *L) {
   failure_push(L, "io", lua_tostring(L, -1), false);
@@ -182,8 +182,8 @@ static int push_io_failure(lua_State *L) {
 }
 
 // download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, or nil and a failure
-// The exchange's result is the file's size. The arguments `offset` and `stamp` describe the state in which the previous attempt left
-// PATH.part; `validator` and `total` come from the server's response to that attempt.
+// A download's result is the size of the downloaded file in bytes. The arguments `offset` and `stamp` describe the state in which the
+// previous attempt left PATH.part; `validator` and `total` come from the server's response to that attempt.
 static int client_download(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4);
@@ -277,7 +277,8 @@ static int client_post(lua_State *L) {
 }
 
 // request(client, owner, method, url, body|nil, sha256|nil) → exchange, whose result is { status, text, length, etag } for any status.
-// `sha256` is the body's digest. Sends the request without the API key; libcurl may send the request twice. Follows no redirect.
+// `sha256` is the SHA-256 digest of the request's body. Sends the request without the API key; libcurl may send the request twice. Follows
+// no redirect.
 static int client_request(lua_State *L) {
   client *c = client_check(L);
   static const char *const methods[] = {"HEAD", "GET", "POST", "PUT", "DELETE", NULL};

@@ -12,7 +12,7 @@
 #include "core/network.h"
 #include "core/signing.h"
 
-// The options belong to a client, and all exchanges of that client share them.
+// The options of one client, which all exchanges of that client share.
 typedef struct {
   char *base_url; // has no trailing slash; NULL if the client has no account, and therefore no key
   // The already parsed server part of base_url, to which a query adds only the request target. Parsing and formatting the whole URL would

@@ -138,7 +138,7 @@ static bool start(job *j) {
   } else {
     error = errno;
   }
-  if (error) j->error = error; // after a successful start, only the thread writes this field
+  if (error) j->error = error; // once the thread has started, only the thread writes the field `error`
   return j->running;
 }
 

@@ -67,7 +67,8 @@ download *download_open(const char *path, int64_t offset, const char *stamp) {
       errno = EWOULDBLOCK; // another download renamed the file after this one opened it and before this one locked it
     } else {
       file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
-      // Avoids an unnecessary ftruncate, which would change the file's stamp. For example, omni opens the file again to follow a redirect.
+      // Avoids an unnecessary ftruncate, which would change the file's stamp, for example when omni opens the file again to follow a
+      // redirect.
       bool cut = info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0;
       if (cut && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
     }

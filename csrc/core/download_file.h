@@ -18,8 +18,8 @@ typedef struct download download;
 download *download_open(const char *path, int64_t offset, const char *stamp);
 // Returns PATH.part. The returned path is valid until the file is closed.
 const char *download_part(const download *file);
-// Writes PATH.part's stamp, which stays the same until another program changes the file. Writes an empty string if the stamp can't be
-// determined.
+// Stores PATH.part's stamp in `stamp`; the stamp stays the same until another program changes the file. Stores an empty string if the stamp
+// can't be determined.
 void download_stamp(const download *file, char stamp[FILE_STAMP_SIZE]);
 // Copies at most `size` bytes from the beginning of the file. Returns the number of copied bytes, or -1 with errno set.
 ssize_t download_head(const download *file, void *bytes, size_t size);

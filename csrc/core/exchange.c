@@ -14,8 +14,8 @@
 enum {
   MAX_EXCERPT = 1024,       // maximum number of bytes that omni keeps from the response to an upload or a post
   MAX_UNSENT = 64 * 1024,   // maximum number of unsent bytes that an upload keeps in the kernel's socket buffer
-  // bytes per read. Uploads are about 10% faster than with libcurl's default of 64 KiB. With even larger pieces, a slow upload would report
-  // no progress for a long time.
+  // bytes per read. With pieces of this size, uploads are about 10% faster than with libcurl's default of 64 KiB. With even larger pieces,
+  // a slow upload would report no progress for a long time.
   UPLOAD_PIECE = 96 * 1024,
 };
 
@@ -28,7 +28,8 @@ static size_t keep(transfer *t, const char *bytes, size_t kept, size_t length) {
   return CURL_WRITEFUNC_ERROR;
 }
 
-// Counts the decompressed bytes, so that the limit also applies to a response without Content-Length and to a compression bomb.
+// Counts the decompressed bytes, so that the maximum response size also applies to a response without Content-Length and to a compression
+// bomb.
 static size_t on_body(char *bytes, size_t one, size_t length, void *argument) {
   exchange *x = ((transfer *)argument)->exchange;
   (void)one;
@@ -98,16 +99,16 @@ const char *exchange_validator(const exchange *x) {
   return x->transfer && x->body_seen && !x->wrong_range ? validator(x) : NULL;
 }
 
-// Returns whether a 206 response continues the file whose beginning is on disk. The check is necessary because a server may ignore
-// If-Range.
+// Returns whether a 206 response continues the file whose beginning is on disk. The 206 response must be checked because a server may
+// ignore the request's If-Range header.
 static bool continues(exchange *x, int64_t first) {
   const char *now = validator(x);
   return first == x->asked_from && (!x->validator || !now || strcmp(x->validator, now) == 0) &&
          (x->expected_total < 0 || x->total < 0 || x->expected_total == x->total);
 }
 
-// When the first byte of a download's body arrives, determines the file offset at which the body belongs. Returns false if the body isn't
-// part of the file.
+// When the first byte of a download's body arrives, determines the file offset at which the body belongs. Returns false if the body isn't a
+// part of the file that the exchange downloads.
 static bool place_body(exchange *x) {
   CURL *easy = x->transfer->easy;
   curl_off_t length = -1;
@@ -245,7 +246,7 @@ static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options
   fine = fine && network_set_certificates(easy, &o->network) && signing_set(easy, &o->signing);
   if (kind->timed) SET(CURLOPT_TIMEOUT_MS, o->timeout_ms);
   if (kind->keyed) {
-    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // makes libcurl decompress responses; the header itself is in `key_headers` and `post_headers`
+    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // for decompression; the header Accept-Encoding itself is in `key_headers` and `post_headers`
     // Uses a small receive buffer, since libcurl allocates one for each transfer, and responses are small. Ignores errors, since libcurl
     // refuses to change the buffer size while the handle has a read buffer, for example after a failed name lookup.
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);

@@ -97,8 +97,8 @@ static void redact_key(exchange *x) {
   if (body->length > 0 && strlen(x->options->key) >= 8) redact(body->data, body->length, x->options->key);
 }
 
-// Reads the envelope in the response. Returns true if the envelope reports success; otherwise pushes a failure and returns false. The
-// document refers to the response's buffer, which the exchange keeps until it is closed.
+// Reads the envelope in the response. Returns true if the envelope reports success; otherwise pushes a failure and returns false. The JSON
+// document `d` points into the response's buffer, which the exchange keeps until the exchange is closed.
 static bool read_data(lua_State *L, exchange *x, json_document *d, uint32_t *data) {
   if (x->outcome != CURLE_OK) return push_network_failure(L, x);
   redact_key(x);
@@ -140,7 +140,8 @@ bool exchange_push_submit(lua_State *L, exchange *x) {
   return false;
 }
 
-// Returns whether to store the response's text in a task: unless its field `answer` is false, and whenever the task is over.
+// Returns whether to store the response's text in a task: always if the task is over, and before that unless the task's field `answer` is
+// false.
 static bool keeps_text(lua_State *L, int task) {
   lua_pushliteral(L, "answer");
   lua_rawget(L, task);

@@ -109,8 +109,7 @@ static const char *read_string(lua_State *L, json_document *d, const char *at, c
   return quote + 1;
 }
 
-// Accepts every number that strtod accepts, except a plus sign, leading zeros, hexadecimal numbers, infinity and NaN. For example, "1." and
-// "-.5" are numbers.
+// Accepts every number that strtod accepts, even "1." and "-.5", but no plus sign, leading zeros, hexadecimal numbers, infinity or NaN.
 static const char *read_number(lua_State *L, json_document *d, const char *at) {
   const char *start = at;
   if (*at == '-') at++;
@@ -215,8 +214,8 @@ bool json_is(const json_document *d, uint32_t value, json_type type) {
   return value != JSON_NONE && d->values[value].type == type;
 }
 
-// Decodes a string that contains escape sequences, and writes the result to `out`. Returns the result's length, which is at most the
-// string's length in the text.
+// Decodes a string that contains escape sequences, and writes the result to `out`. Returns the decoded string's length, which never exceeds
+// the string's length in the JSON text.
 static size_t unescape(const json_document *d, uint32_t value, char *out) {
   char *start = out;
   const char *at = d->text + d->values[value].start, *stop = d->text + d->values[value].end;

@@ -26,8 +26,8 @@ typedef struct {
 
 #define JSON_NONE UINT32_MAX // used in place of a value's index; means that there is no such value
 
-// A JSON text's values, in the order in which they occur in the text. Value 0 is the outermost value. The names and values of an object's
-// members alternate.
+// A JSON text's values, in the order in which they occur in the text. Value 0 of a document is its outermost value. An object's members are
+// listed as name, value, name, value and so on.
 typedef struct {
   const char *text;
   json_value *values;
@@ -38,9 +38,9 @@ typedef struct {
   json_value first[JSON_INLINE];
 } json_document;
 
-// Reads a text, which must be followed by a NUL. Returns false if the text isn't valid JSON; the document's `why` and `at` then describe the
-// error. Pushes one value. The pushed value must stay on the stack, and the text must stay unchanged, as long as the document is in use.
-// Raises an error only when memory runs out.
+// Reads a JSON text, which a NUL must follow. Returns false if the text isn't valid JSON; the document's `why` and `at` then describe the
+// error. Pushes one value. The value that json_read pushes must stay on the stack, and the text must stay unchanged, as long as the
+// document is in use. Raises an error only when memory runs out.
 bool json_read(lua_State *L, const char *text, size_t length, json_document *d);
 // Does the same as json_read, but without Lua. Also returns false for a text with more than JSON_INLINE values.
 bool json_read_short(const char *text, size_t length, json_document *d);

@@ -16,7 +16,8 @@
 
 // --- reading the settings
 
-// Returns a copy of the first non-empty value among the environment variables `names`. Sets *from to the variable's name.
+// Returns a copy of the first non-empty value among the environment variables `names`. Sets *from to the name of the variable whose value
+// was copied.
 static char *environment(lua_State *L, const char *const *names, const char **from) {
   for (; *names; names++) {
     const char *value = getenv(*names);
@@ -37,7 +38,7 @@ static bool is_true(const char *text) {
 void network_options_read(lua_State *L, network_options *n) {
   if ((n->proxy = client_options_string(L, "proxy"))) {
     n->proxy_from = "the option proxy";
-  } else { // the variables that curl reads; HTTP_PROXY isn't among them, since a web server may set it from a request's header
+  } else { // the same variables as in curl: HTTP_PROXY isn't read, since a web server may set it from a request's header
     n->http_proxy = ENVIRONMENT(L, &n->http_proxy_from, "http_proxy", "all_proxy", "ALL_PROXY");
     n->https_proxy = ENVIRONMENT(L, &n->https_proxy_from, "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY");
     n->no_proxy = ENVIRONMENT(L, &n->no_proxy_from, "no_proxy", "NO_PROXY");
@@ -48,7 +49,8 @@ void network_options_read(lua_State *L, network_options *n) {
     n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "SSL_CERT_FILE");
     n->ca_dir = ENVIRONMENT(L, &n->ca_dir_from, "SSL_CERT_DIR");
   }
-  // Refuses a named pipe, since libcurl opens the file for each connection and would wait until another program writes to the pipe.
+  // Refuses a named pipe as the file of certificates, since libcurl opens that file for each connection and would wait until another
+  // program writes to the pipe.
   struct stat info;
   if (n->ca_file && stat(n->ca_file, &info) == 0 && S_ISFIFO(info.st_mode))
     luaL_error(L, "the certificates of %s can't be used: %s is a pipe, not a file", n->ca_file_from, n->ca_file);

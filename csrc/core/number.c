@@ -45,7 +45,7 @@ static const char *add_number(luaL_Buffer *out, const char *at, bool after_point
   if (plain) {
     luaL_addlstring(out, whole, (size_t)(end - whole));
   } else {
-    // Skips leading zeros, which JSON forbids.
+    // Leaves out leading zeros, which JSON forbids: 0.05 becomes 5e-2, not 005e-2.
     const char *first = *whole == '0' ? fraction : whole;
     while (*whole == '0' && first < end - 1 && *first == '0') first++;
     if (first == whole) luaL_addlstring(out, whole, (size_t)(point - whole));

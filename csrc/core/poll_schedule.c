@@ -2,9 +2,10 @@
 // Computes the ages at which omni queries a task. The computation has no side effects and reads no clock.
 //
 // The durations of similar tasks determine the hazard rate h at each age, which is the probability that an unfinished task ends within the
-// next second. Querying every sqrt(2 c / h) seconds requires the fewest queries for a given mean delay (Keller, "Optimum checking schedules
-// for systems subject to random failure", 1974). The cost c of a query, in seconds of delay, follows from the target delay. The
-// measurements behind the constants are described in docs/performance.md, "Polling".
+// next second. If c is the cost of a query and h is the hazard rate, querying every sqrt(2 c / h) seconds requires the fewest queries for a
+// given mean delay between a task's end and the next query (Keller, "Optimum checking schedules for systems subject to random failure",
+// 1974). The cost c of a query, in seconds of delay, follows from the target delay. The measurements behind the constants are described in
+// docs/performance.md, "Polling".
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
@@ -15,38 +16,38 @@
 static const double
     STEP = 0.025,     // distance between grid points in ln(seconds); the grid is logarithmic because longer durations vary more
     JITTER = 0.05,    // next_query lengthens or shortens each wait by up to this fraction (poll_schedule.lua)
-    AIM = 1.3,        // target for the mean delay, as a multiple of the minimum wait
-    SPARING = 4.1,    // the average interval between queries is at least the minimum wait times this factor
+    AIM = 1.3,        // target for the mean delay from a task's end to the next query, as a multiple of the minimum wait between queries
+    SPARING = 4.1,    // the average interval between queries is at least this many times the minimum wait between two queries
     FEWEST = 2,       // a task can always be queried at least this many times, whatever the average interval
     STUCK = 0.005,    // assumed fraction of tasks that never end; this makes omni query old tasks less often
     QUARTER = 4,      // a schedule contains this many entries for each interval between queries (poll_schedule.lua)
     PLANNED = 1000,   // number of queries in a schedule
-    USUAL = 2,        // PRIOR_SPARING applies if the minimum wait is at least this many seconds
-    SHORTEST = 0.001, // shortest allowed minimum wait, in seconds
+    USUAL = 2,        // if the minimum wait between queries is shorter than this many seconds, the prior's median is shorter, too
+    SHORTEST = 0.001, // smallest allowed value of the minimum wait between queries, in seconds
     ROUNDING = 0.4,   // uncertainty of a duration in seconds, since the service reports whole seconds
     QUICKEST = 0.3,   // a reported duration of 0 counts as this many seconds
     LONGEST = 1e9;    // longest duration in seconds
 
 // The prior: before any task has been observed, durations are assumed to have a log-normal distribution with this median (in seconds) and
-// spread (in ln). The prior has the weight of PRIOR_WEIGHT observed tasks.
+// spread (in ln). The prior (the assumed distribution) has the same weight as PRIOR_WEIGHT observed tasks.
 static const double PRIOR_MEDIAN = 80, PRIOR_SPREAD = 0.85, PRIOR_SPARING = 5.0, PRIOR_WEIGHT = 1;
 
-// FEW_SPREAD contributes to the estimated spread with the weight of FEW_WEIGHT observed tasks. If there are at least ROBUST observed tasks,
-// outliers don't increase the estimated spread.
+// The estimate of the durations' spread counts FEW_SPREAD as the spread of FEW_WEIGHT further tasks. If at least ROBUST tasks have been
+// observed, outliers don't increase the estimated spread of the durations.
 static const double FEW_SPREAD = 0.3, FEW_WEIGHT = 3;
 enum { ROBUST = 8 };
 
-// The values at the grid points, which are numbered from 1 to `count`.
+// A grid of task ages. Its points are numbered from 1 to `count`, and each array contains one value per point.
 typedef struct {
   int count;
   double first;     // the grid's start in ln(seconds); its first point is one step later
-  double *density;  // the probability that a task ends at this grid point
+  double *density;  // for each grid point, the probability that a task ends at the point's age
   double *ages;     // seconds
-  double *left;     // the probability that a task lasts longer than this grid point's age
-  double *gaps;     // the optimal gap between queries if 2 c is 1
-  double doubt;     // the prior's share of the density
+  double *left;     // for each grid point, the probability that a task lasts longer than the point's age
+  double *gaps;     // for each grid point, the optimal gap between two queries if c, the cost of a query, is 1/2
+  double doubt;     // the share of the prior (the assumed distribution of durations) in the density
   double mean;      // of the durations
-  double least, widest; // the smallest and largest allowed gap
+  double least, widest; // the shortest and longest allowed gap between two queries, in seconds
 } grid;
 
 static double square(double x) {
@@ -139,8 +140,8 @@ static double clip(const grid *g, double gap) {
   return gap > g->widest ? g->widest : gap < g->least ? g->least : gap;
 }
 
-// Returns the factor sqrt(2 c) by which to multiply the gaps. The result is the largest factor that meets the target delay, or a larger
-// factor if the target delay would require too many queries.
+// Returns the factor sqrt(2 c), where c is the cost of a query, by which to multiply the gaps between queries. The result is the largest
+// factor that meets the target delay, or a larger factor if the target delay would require too many queries.
 static double factor_for(const grid *g, double aimed, double few_enough) {
   double low = -8, high = 8;         // in ln
   for (int i = 0; i < 11; i++) { // determines the factor to within 1%
@@ -156,8 +157,8 @@ static double factor_for(const grid *g, double aimed, double few_enough) {
   return exp(high);
 }
 
-// A list of ages in the table at the top of the stack, with QUARTER entries for each query. `due` is the fractional number of entries up to
-// `age`.
+// A schedule is a list of task ages in the table at the top of the stack, with QUARTER entries for each query. `due` is the number of
+// entries up to the task age `age`, before rounding to a whole number.
 typedef struct {
   lua_Integer count;
   double due, age;

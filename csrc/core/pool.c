@@ -18,8 +18,8 @@ enum { MAX_EVENTS = 64, MAX_KEPT_BODY = 64 * 1024 };
 #define LOOK_DELAY 0.01 // seconds between two checks for sockets that are missing from the poll set
 
 // One of libcurl's sockets. A socket that omni opened stays in the poll set even while it is idle, which saves a system call per transfer.
-// The function on_close removes a socket that omni opened from the poll set. A socket that libcurl opened is removed from the poll set as
-// soon as libcurl stops polling it.
+// When a socket that omni opened is closed, on_close removes it from the poll set. A socket that libcurl opened is removed from the poll
+// set as soon as libcurl stops polling it.
 typedef struct watched_fd {
   unsigned char registered, wanted;
   bool ours;

@@ -29,7 +29,8 @@ bool pool_open(pool *p, int max_connections); // `max_connections` limits the nu
 void pool_close(pool *p);
 // Starts a new exchange. If the transfer can't be started, the exchange immediately becomes DONE.
 void pool_start(pool *p, exchange *x);
-// Starts a thread that gives a complete download its final name. The exchange becomes DONE again when the thread ends.
+// Starts a thread that gives a complete download its final name. When the thread that renames the file has ended, the exchange becomes DONE
+// again.
 void pool_keep(pool *p, exchange *x, bool replace);
 // Does all work that is possible without blocking.
 void pool_step(pool *p);

@@ -3,7 +3,7 @@
 //
 // A pidfd reports when the program exits. End-of-file on a pipe doesn't show that the program has exited, since the program's own children
 // may keep the pipe open. Without a pidfd, as on Linux before 5.3, `timeout` makes the event loop call `step` many times per second. Even
-// with a pidfd, `step` calls waitpid.
+// with a pidfd, `step` calls waitpid to get the program's exit status.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -113,7 +113,7 @@ static start_failure start_program(process *p, start_request *what, bool pipe_ou
 
 // --- options
 
-// Returns the option's index in `allowed`; the default is at index 0.
+// Returns the index of the option's value in `allowed`; the default value is at index 0.
 static int check_choice(lua_State *L, const char *name, const char *const allowed[]) {
   int choice = 0;
   if (lua_getfield(L, 2, name) != LUA_TNIL) {

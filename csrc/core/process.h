@@ -7,8 +7,8 @@
 #include <lua.h>
 #include <stddef.h>
 
-// Pushes a process that runs the function `inside` (see process_start.h). The result's `stdout` is everything that the function writes to
-// stdout. On failure, pushes nil and a message. Returns the number of pushed values.
+// Pushes a process that runs the function `inside` (see process_start.h). When the process has ended, the field `stdout` of its result
+// contains everything that `inside` has written to stdout. On failure, pushes nil and a message. Returns the number of pushed values.
 int process_push_inside(lua_State *L, int (*inside)(const void *), const void *argument, size_t max_output);
 
 #endif

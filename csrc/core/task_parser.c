@@ -125,7 +125,7 @@ static void search_urls(lua_State *L, const json_document *d, uint32_t value, in
 static bool push_media(lua_State *L, const json_document *d, uint32_t data, uint32_t result, bool success) {
   static const char *const others[] = {"media_info", "suno_data"};
   bool listed = json_member(d, result, "media_urls") != JSON_NONE || json_member(d, data, "media_urls") != JSON_NONE;
-  if (!listed && !success) return false; // as for every task that isn't over: spares a table
+  if (!listed && !success) return false; // as for every task that isn't over; no table is allocated for its URLs
   lua_newtable(L);
   int media = lua_gettop(L);
   add_media_urls(L, d, result, media);
@@ -247,7 +247,8 @@ static void push_status(lua_State *L) {
   lua_remove(L, -2);
 }
 
-// Pushes a task's id and status and returns true; or pushes a failure and returns false. The parameters are those of task_fill.
+// Pushes a task's id and status and returns true; or pushes a failure and returns false. The parameters `data`, `expected` and
+// `expected_length` have the same meaning as in task_fill.
 static bool push_head(lua_State *L, const json_document *d, uint32_t data, const char *expected, size_t expected_length) {
   int top = lua_gettop(L);
   if (!task_id_push(L, d, data)) {
@@ -312,8 +313,8 @@ bool task_fill(lua_State *L, const json_document *d, uint32_t data, int into, co
 
 // --- Lua functions
 
-// Reads the callback's body at index 1, and sets `data` to its task object. Pushes one value and returns true; or pushes a failure as the
-// last value and returns false.
+// Reads the callback's body at index 1, and sets `data` to its task object. Pushes the value that json_read pushes and returns true; or
+// leaves a failure at the top of the stack and returns false.
 static bool read_callback(lua_State *L, json_document *d, uint32_t *data) {
   size_t length;
   const char *body = luaL_checklstring(L, 1, &length);

@@ -88,8 +88,8 @@ static int clean(lua_State *L) {
   return 1;
 }
 
-// The class name of the locale object whose wcwidth supports Unicode. The locale is created when it is first used, and exists as long as
-// the Lua state.
+// The class name of the locale object whose wcwidth supports Unicode. The locale for character widths is created when it is first used, and
+// exists as long as the Lua state.
 #define WIDTHS "omni.widths"
 
 static int widths_release(lua_State *L) {

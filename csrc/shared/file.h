@@ -29,9 +29,9 @@ bool file_rename_new(const char *from, const char *to);
 bool file_sync_folder(const char *folder);
 
 enum { FILE_STAMP_SIZE = 128 };
-// Writes the file's stamp, a string that changes when the file's content changes or another file replaces it. The stamp consists of the
-// device, the inode, the size, and the times of the last changes to the content and to the inode, in nanoseconds. Two versions of a file
-// that are written within one tick of the file system's clock may have the same stamp.
+// Stores the file's stamp in `stamp`: a string that changes when the file's content changes or another file replaces it. The stamp consists
+// of the device, the inode, the size, and the times of the last changes to the content and to the inode, in nanoseconds. Two versions of a
+// file that are written within one tick of the file system's clock may have the same stamp.
 void file_stamp(const struct stat *status, char stamp[FILE_STAMP_SIZE]);
 
 #endif
