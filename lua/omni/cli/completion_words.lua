@@ -5,7 +5,7 @@
 
 local parser = require "omni.cli.parser"
 
--- The names that stand for paths in the help texts.
+-- The words that stand for paths in the help texts, such as FILE, and how the shell completes these paths.
 local paths <const> = {
   { "DIR", ":directories" }, { "FILE", ":files" }, { "PATH", ":files" }, { "BOARD", ":files" }, { "SCRIPT", ":files" },
 }
@@ -35,7 +35,8 @@ local function matches(words, prefix, text, descriptions)
   return lines
 end
 
--- Returns the names of a board's scenes, or an empty list if the board can't be loaded. The board runs confined, as in `omni plan`.
+-- Returns the names of a board's scenes, or an empty list if the board can't be loaded. Runs the board in the same confined environment as
+-- `omni plan`.
 local function scenes(board_path)
   local board = board_path and require("omni").load_storyboard(board_path, { cpu_seconds = 1 })
   local names = {}
@@ -84,8 +85,8 @@ local function option_values(command, name)
   return {}
 end
 
--- Reads all words except the last one. Returns the command, its arguments so far, and whether only arguments can follow. If an option still
--- needs a value, also returns the description of that value and the option's name.
+-- Reads all words of the command line except the last one. Returns the command, its arguments so far, and whether only arguments, but no
+-- options, can follow. If an option still needs a value, also returns the description of that value and the option's name.
 local function read(words, commands)
   local by_name = {}
   for _, command in ipairs(commands) do by_name[command.name] = command end

@@ -40,7 +40,7 @@ local function decide(plan, options)
   return ask(("%s, %s. Submit?"):format(text.count(plan.submits, "scene"), cost), "the plan costs " .. cost)
 end
 
--- The codes of errors in an estimate that a submit would get, too.
+-- Error codes: if an estimate fails with one of these codes, a submit would fail with the same code.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true,
   invalid_input = true, invalid_request = true, insufficient_credits = true }
 

@@ -23,7 +23,7 @@ local function create(path, content)
   return true
 end
 
----Writes the settings and the types into a folder. Replaces older type definitions, but never existing settings.
+---Writes the editor's settings and the type definitions into a folder. Replaces older type definitions, but never existing settings.
 ---@param folder string  "", or a path that ends in a slash
 ---@return string[]|nil lines  for the user: what was written
 ---@return string|nil why      why a file can't be written

@@ -14,7 +14,7 @@ topics.description = {
     .. "would cost, `omni run FILE` makes the film. The next run pays only for what has changed.",
 }
 
--- The exit codes. `omni help` contains `short`; docs/cli.md and the man page contain `text`.
+-- The exit codes. `omni help` prints each exit code's `short` description; docs/cli.md and the man page contain its `text`.
 topics.exit_codes = {
   { code = 0, short = "success",
     text = "success: every selected scene and the film are complete; `omni sandbox`, `omni listen` "

@@ -29,7 +29,7 @@ local function takes_url(property)
   return is_string, property.type == "array"
 end
 
--- Returns the names of the model's fields for media of this kind, the shortest name first.
+-- Returns the model's fields that accept URLs and whose names contain `word` (such as "image"), the shortest name first.
 local function fields_for(properties, word)
   local names = {}
   for name, property in pairs(properties) do

@@ -9,7 +9,7 @@ local loop = require "omni.loop"
 
 local RENEW_EVERY <const> = 15 -- seconds after which a program claims all awaited tasks again
 local TRUSTED_FOR <const> = 50 -- number of seconds for which a program relies on a claim; the ledger keeps the claim for 60 seconds
-local TRY_AGAIN <const> = 30   -- seconds until the next attempt after the ledger has failed; until then, this program queries all its tasks
+local TRY_AGAIN <const> = 30   -- seconds until the next claim after the ledger has failed; until then, this program queries all its tasks
 
 ---@class omni.Claims
 ---@field watch omni.LedgerWatch
@@ -37,7 +37,7 @@ local function claim(self)
   end
   self.trusted_until = begun + TRUSTED_FOR
   for _, id in ipairs(ids) do
-    if watch.tasks[id] then self.others[id] = false end -- otherwise its wait has ended in the meantime
+    if watch.tasks[id] then self.others[id] = false end -- otherwise the wait for the task has ended in the meantime
   end
   for _, row in ipairs(rows) do
     if watch.tasks[row.task_id] then self.others[row.task_id] = true end
@@ -57,7 +57,7 @@ end
 function Claims_methods:is_others(task)
   local id = task.id
   if not self.watch:shares(task) or self.failing[id] then return false end
-  for _ = 1, 2 do -- a claim that is already running may not include this task
+  for _ = 1, 2 do -- a second try, since a claim that was already running may not include this task
     local now = core.now()
     if now < self.failed_until then return false end
     if self.others[id] ~= nil and now < self.trusted_until then break end

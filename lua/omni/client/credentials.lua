@@ -129,7 +129,7 @@ local function looks_right(key)
   return #key == 35 and key:find("^ak_%w+$") ~= nil
 end
 
--- A sandbox's default keys have 35 characters, the same number as real keys. Only the sandbox itself accepts its keys.
+-- A sandbox's default keys have 35 characters, the same number as real keys. Only the sandbox accepts a sandbox key.
 local sandbox_stem <const> = "ak_sandboxsandbox"
 
 ---Returns the Nth key of the sandbox with this seed and port. The sandbox refuses keys for another seed or port.
@@ -158,7 +158,7 @@ end
 local function number_trouble(name, value, least, whole)
   if value == nil then return nil end
   if type(value) == "number" and value >= least and value < math.huge and (not whole or math.tointeger(value)) then return nil end
-  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- never shows a string, which might be a misplaced key
+  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- only numbers: a string might be a key
   return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 

@@ -12,7 +12,7 @@ local ledger_search = require "omni.client.ledger_search"
 local loop = require "omni.loop"
 local placeholder = require "omni.client.placeholder"
 
-local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between checks of a submit that is still in progress
+local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- first and longest pause between two checks of a running submit
 local PATIENCE <const> = 60 -- number of seconds, in addition to a call's timeout, for which omni waits for another submit with the same key
 
 ---@class omni.IdempotentSubmit

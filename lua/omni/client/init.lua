@@ -289,7 +289,8 @@ function Client_methods:unfinished()
 end
 
 ---For a client without a ledger, returns the submits that were abandoned, or whose responses were lost. A submit with a `task_id` was
----accepted; the outcome of a submit without a `task_id` is unknown. A client that has a ledger records these submits in the ledger instead.
+---accepted; the outcome of a submit without a `task_id` is unknown. A client that has a ledger records abandoned submits and lost responses
+---in the ledger instead.
 ---@return omni.UnknownSubmit[]
 function Client_methods:unknown_submits()
   return table.move(self.unknown, 1, #self.unknown, 1, {})
@@ -352,7 +353,7 @@ function Client_methods:ledger()
   return self.own_ledger
 end
 
----Returns the client's ledger if its file exists, or if it is a database. Never creates a file.
+---Returns the client's ledger if the ledger's file exists, or if the ledger is a PostgreSQL database. Never creates a file.
 ---@return omni.Ledger|nil
 ---@package
 function Client_methods:existing_ledger()

@@ -10,7 +10,7 @@ local poller = require "omni.client.poller"
 
 local LOOK_EVERY <const> = 1 -- seconds between two reads of the ledger
 local PRUNE_EVERY <const> = 5 -- seconds between two searches for tasks that no fiber awaits
-local OVERLAP <const> = 5    -- maximum number of seconds between the time in a row and the moment when the row is committed
+local OVERLAP <const> = 5    -- maximum number of seconds between a task's end time in a row and the commit of that row
 
 ---@class omni.LedgerWatch
 ---@field client omni.Client
@@ -108,7 +108,7 @@ function Watch_methods:add(task)
     self.ledger, self.seen_until = ledger, core.now()
     self.fiber = loop.background(run, self)
   end
-  if task.since < self.seen_until then self.seen_until = task.since end -- the task's end may have been recorded before `add`
+  if task.since < self.seen_until then self.seen_until = task.since end -- another program may have recorded the end earlier
 end
 
 ---Ends the watch of a task that is over and that no fiber awaits any longer.
@@ -136,7 +136,7 @@ end
 ---@param status string
 function Watch_methods:learn(id, status)
   local handles = self.tasks[id] or {}
-  for i = #handles, 1, -1 do poller.learn(handles[i], status) end -- `learn` may remove the handle
+  for i = #handles, 1, -1 do poller.learn(handles[i], status) end -- backwards, since `learn` may remove the handle
 end
 
 ---@param client omni.Client

@@ -54,7 +54,7 @@ end
 ---@param ledger omni.Ledger
 ---@param on_event fun(event: omni.OrphanEvent)  must not wait
 function orphans.watch(client, ledger, on_event)
-  local taken = {} -- by row number; a task that can't be queried isn't taken over twice
+  local taken = {} -- by row id: the tasks already taken over, so that a task that can't be queried isn't taken over twice
   while true do
     for _, row in ipairs(search(client, ledger)) do
       if not taken[row.id] then

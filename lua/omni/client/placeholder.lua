@@ -44,7 +44,8 @@ local function copy(placeholder)
     Placeholder_mt)
 end
 
--- Raises an error unless a value is a non-empty string. The error contains the board line that called the function `word`.
+-- Raises an error unless a value is a non-empty string. The error names the line of the board that called the function whose name is
+-- `word`.
 local function check_text(value, word, what)
   local wrong = type(value) ~= "string" and "a " .. type(value) or value == "" and "an empty string"
     or value:find("\0", 1, true) and "a string with a NUL"

@@ -3,9 +3,9 @@
 
 local core = require "omni.core"
 
--- These two constants are the same as in csrc/core/poll_schedule.c.
+-- `jitter` and `quarter` have the same values as in csrc/core/poll_schedule.c.
 local jitter <const> = 0.05    -- each wait is randomly lengthened or shortened by up to this fraction
-local quarter <const> = 4      -- a schedule contains this many entries for each interval between queries
+local quarter <const> = 4      -- for each interval between two queries, a schedule contains this many entries
 local lasting <const> = 0.25   -- after its schedule's last query, a task is queried each time its age has grown by this fraction
 
 ---Returns the number of seconds until a task's next query.

@@ -32,7 +32,7 @@ local function is_awaited(waiter)
   return false
 end
 
--- Puts an entry into the slot of a removed entry, or further down if an entry below is due earlier.
+-- Puts an entry at position `slot` of the heap, or further down if an entry below is due earlier.
 local function sink(self, due, task, slot)
   local times, tasks, size = self.times, self.tasks, self.size
   while true do
@@ -47,8 +47,8 @@ end
 
 local SWEEP_LEAST <const> = 64
 
--- Removes the tasks that are over, because a callback or another program has reported their end, from a schedule that has grown to twice
--- its size after the last sweep. So the schedule holds at most about as many of them as unfinished tasks. Allocates no memory.
+-- If the schedule has doubled in size since the last sweep, removes the tasks whose end a callback or another program has reported. So at
+-- most about half of the schedule's tasks have ended. Allocates no memory.
 local function sweep(self)
   local times, tasks, before, size = self.times, self.tasks, self.size, 0
   if before * 4 < self.sweep_at then self.sweep_at = math.max(SWEEP_LEAST, self.sweep_at // 2) end
@@ -97,8 +97,8 @@ local function own(value)
   return type(value) == "table" and err.copy(value) or value
 end
 
--- Wakes the fibers that await a task, and removes them from `task.waiter`. If the task isn't over, each fiber starts awaiting it again.
--- Before a fiber awaits the task again, it may park for another reason, and must not be woken then because of this task.
+-- Wakes the fibers that await a task, and removes them from `task.waiter`. If the task isn't over, each fiber starts awaiting it again. A
+-- woken fiber may park for another reason before it awaits the task again; the task must not wake the fiber then.
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
@@ -145,7 +145,7 @@ local function time_until_query(task, age)
   return poll_schedule.next_query(age, client.durations:plan(task), math.random())
 end
 
-local CHECK_CLAIM <const> = 5 -- maximum mean number of seconds until omni checks again whether another program still queries a task
+local CHECK_CLAIM <const> = 5 -- mean seconds between checks whether another program still queries a task, unless `poll_max` is shorter
 
 -- Queries a task, unless another program does so. After the query, schedules the task's next query, or wakes the fibers that await the
 -- task.
@@ -265,9 +265,10 @@ end
 ---@param task omni.Task
 ---@param reads_raw boolean  whether the caller may read `task.raw` before the task is over
 function Poller_methods:join(task, reads_raw)
-  -- Frees the memory of the last response. With false, a query doesn't keep the response's text until the task is over.
+  -- Frees the memory of the last response. If `task.answer` is false, queries of an unfinished task don't keep the response's text.
   if reads_raw then task.answer = nil elseif not task.waiter then task.answer = false end
-  -- Doesn't schedule the task itself, which would need more of the fiber's stack. A fiber's stack keeps its size while the fiber waits.
+  -- Leaves the scheduling of the task to `run`, since scheduling would enlarge this fiber's stack, which keeps its size while the fiber
+  -- waits.
   if task.waiter == nil then
     self.fresh[self.new + 1] = task
     self.new = self.new + 1
@@ -337,7 +338,7 @@ end
 local function new(key, most)
   local self = setmetatable({
     key = key, client = key.client, most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
-    sweep_at = SWEEP_LEAST, -- the size at which the schedule is swept
+    sweep_at = SWEEP_LEAST, -- the number of entries at which `sweep` removes ended tasks from the schedule
     -- for each task whose last query failed: the number of consecutive failures, and the last failure
     attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }),
   }, Poller_mt)

@@ -9,7 +9,7 @@ local input_rules = require "omni.models.input_rules"
 local json = require "omni.json"
 local models = require "omni.models"
 
-local FRESH <const> = 60 -- for this many seconds after an upload, the uploaded file certainly exists
+local FRESH <const> = 60 -- for this many seconds after an upload, the service certainly has the uploaded file
 
 ---@class omni.PreparedInput
 ---@field model string

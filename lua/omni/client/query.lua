@@ -86,7 +86,7 @@ local function query(task)
   local key = task.key
   if key then found, failure = query_with(key, task) else found, failure = query_with_each(task) end
   if not found then return nil, failure end
-  task.raw = nil -- decoded from the last response; set here, since a program may have read it during the query
+  task.raw = nil -- discards what a program may have decoded from the previous response during the query
   if known then keep_final(task, known) end
   local status = task.status
   if FINAL[status] then

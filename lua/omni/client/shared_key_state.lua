@@ -5,9 +5,9 @@
 local core = require "omni.core"
 local loop = require "omni.loop"
 
-local LOOK_EVERY <const> = 1 -- seconds between reads of the row while the key's requests are starting
+local LOOK_EVERY <const> = 1 -- seconds between two reads of the key's row while requests with this key start
 local LONGEST <const> = 600  -- maximum length of a pause in seconds, after which each program tries a request
-local TRY_AGAIN <const> = 30 -- seconds until the next attempt after the ledger has failed
+local TRY_AGAIN <const> = 30 -- seconds until omni uses the ledger again after the ledger has failed
 
 ---@class omni.AccountRow
 ---@field key omni.Key
@@ -30,7 +30,7 @@ local function open_ledger(self)
   return core.now() >= self.failed_until and self.key.client.own_ledger or nil
 end
 
--- Runs a function in a fiber that nobody waits for. Does nothing if memory runs out, since the row is read again later.
+-- Runs a function in a fiber that nobody waits for. Does nothing if memory runs out, since omni reads the key's row again later.
 local function later(...)
   pcall(loop.background, ...)
 end
@@ -41,8 +41,9 @@ function Row_methods:is_shared()
   return core.now() >= self.failed_until and self.key.client:existing_ledger() ~= nil
 end
 
----Reads the row, and pauses the key if another program has paused it. Stops using the key if another program has found since this program
----started that the key can't be used. Ignores an older finding, since a person may have solved the problem in the meantime.
+---Reads the key's row, and pauses the key if another program has paused it. Stops using the key if another program has found since this
+---program started that the key can't be used. Ignores a problem that was found before this program started, since a person may have solved
+---the problem in the meantime.
 ---@param ledger omni.Ledger
 function Row_methods:read(ledger)
   local key = self.key
@@ -54,7 +55,7 @@ function Row_methods:read(ledger)
   end
 end
 
----Reads the row in the background, at most once a second.
+---Reads the key's row in the background, at most once a second.
 ---@param at_once? boolean  another program has just changed a row
 function Row_methods:look(at_once)
   local now = core.now()

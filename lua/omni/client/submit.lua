@@ -58,7 +58,7 @@ local function submit_task(client, input, opts)
     end
     token:settle(task, problem)
     local may_be_gone = request and request.reused and problem and problem.code == "invalid_request"
-    local key_taken = keyed and problem and problem.code == "already_submitted" -- another submit used the key in the meantime
+    local key_taken = keyed and problem and problem.code == "already_submitted" -- another submit has used the idempotency key
     if task or not key_taken and (upload_again or not may_be_gone) then return task, problem end
     if not key_taken then
       upload_again = true
@@ -83,8 +83,8 @@ function Submit_methods:send(request)
 end
 
 ---Each attempt uses one of a key's slots. omni retries a submit that was certainly not sent for `retry_for` seconds, and a submit that the
----service temporarily refused (429, 455) for `pause_for` seconds. After a refusal that disables a key, omni tries another key. Any other
----outcome is final.
+---service temporarily refused (429, 455) for `pause_for` seconds. After a refusal that disables a key, omni tries another key. After any
+---other outcome, such as a task id or an unknown outcome, omni makes no further attempt.
 ---@return string|nil task_id
 ---@return table|nil failure
 ---@return table|nil slot  the task's slot, which the caller must keep
@@ -171,7 +171,7 @@ function Submit_methods:try_once(key, timeout)
   self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)
   self.owns_row = false
-  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on, the task holds the slot
+  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- the task now holds the slot
   return id, failure
 end
 
@@ -212,7 +212,7 @@ end
 -- The pauses in seconds before each new attempt to record a task id, since the disk may be full, or memory short, only for a moment.
 local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
 
-local RECORD_LATER <const>, LATEST <const> = 4, 60 -- first and longest pause between background attempts, in seconds
+local RECORD_LATER <const>, LATEST <const> = 4, 60 -- in seconds: first and longest pause between background attempts to record an outcome
 
 ---Tries to record the last outcome again in the background, until recording succeeds or the client is closed.
 ---@param verb string
@@ -239,7 +239,8 @@ function Submit_methods:note_verb(verb, params)
   end)
 end
 
----Records an outcome. If the ledger fails or memory runs out, tries again a few times, then in the background.
+---Records an outcome. If the ledger fails or memory runs out, tries to record the outcome again: first a few times within seconds, then in
+---the background.
 ---@param verb string
 ---@param params table
 ---@return table|nil row
@@ -342,7 +343,7 @@ end
 -- Ends a submit. Runs when a submit request ends. If the submit still owns its row, then the fiber was cancelled or memory ran out, either
 -- before the POST request began or before the outcome was recorded.
 function Submit_mt:__close()
-  if self.row and not self.recording then self.ledger.sending[self.row] = nil end -- verbs queued below run before `settle_abandoned`
+  if self.row and not self.recording then self.ledger.sending[self.row] = nil end -- `settle_abandoned` runs after the verbs queued below
   if not self.owns_row then return end
   self.key:own_row(self.ledger, self.row, nil)
   if self.recorded then return end
@@ -375,8 +376,8 @@ function open(client, request, opts, token_hash, form)
   }, Submit_mt)
 end
 
--- Represents the token in a submit's callback URL, if the client has a receiver. If the fiber is cancelled, the receiver reads the outcome
--- from the ledger.
+-- Represents the token in a submit's callback URL, if the client has a receiver. If the submit's fiber is cancelled, the receiver reads the
+-- submit's outcome from the ledger.
 local Token_methods = {}
 local Token_mt = { __index = Token_methods }
 

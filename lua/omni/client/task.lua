@@ -83,7 +83,7 @@ end
 
 -- Queries a task now. `name` is the public function's name, for error messages.
 local function refresh(self, seconds, name)
-  self.answer = nil -- also if a fiber that awaits the task doesn't need the response's text (poller.lua)
+  self.answer = nil -- keeps the response's text, even if `Poller:join` has set `answer` to false
   local answered, failure = timeouts.call(seconds, name, retry.persist, self.client, queries.query, self)
   if answered then return with_warning(self) end
   failure.task_id = self.id
@@ -175,7 +175,7 @@ function Task_methods:await(opts)
       self.key.poller:join(self, on_status ~= nil)
       repeat -- `join` must not park, since each call on the stack of a waiting coroutine takes up memory
         woken = loop.park(deadline - core.now())
-      until woken or deadline <= core.now() -- an event loop callback that awaits this task inside the fiber can also cause a wake
+      until woken or deadline <= core.now() -- `park` also returns if an event loop callback that runs inside this fiber awaits the task
       if not woken then poller.leave(self) end
     end
     if not woken and not self:done() then
@@ -218,7 +218,7 @@ local save_options = {
 }
 
 -- Refuses a downloaded file that isn't media, such as a login page or an error message. Also refuses an incomplete film, which a server or
--- a proxy may send together with a length that is too short. Such a film is downloaded again, from its beginning.
+-- a proxy may send together with a length that is too short. omni downloads an incomplete film again, from its beginning.
 local function accept_media(head, encoding, part)
   local what = media_type.download_trouble(head, encoding)
   if what then
@@ -254,7 +254,7 @@ local function put_into_store(self, path)
   if problem then self.client:warn("a file is not in the store: " .. problem.message) end
 end
 
--- Gets a file from the store or the service. Returns its size and whether it came from the store.
+-- Gets a file from the store or the service. Returns the file's size and whether the file came from the store.
 local function get_file(self, index, path, opts)
   local problem = why_not_saved(self, index)
   if problem then return nil, problem end
@@ -265,7 +265,7 @@ local function get_file(self, index, path, opts)
   bytes, problem = downloads.download(self.client, url, path, given)
   local stale = not bytes and (problem.code == "media_gone" or problem.code == "not_media")
   if stale and self:refresh() and self.media and self.media[index] ~= url then
-    bytes, problem = downloads.download(self.client, self.media[index], path, given) -- the URL has a new signature
+    bytes, problem = downloads.download(self.client, self.media[index], path, given) -- tries again with the file's new URL
   end
   if bytes then return bytes, false end
   if problem.code == "media_gone" then problem.hint = "media URLs expire after about 14 days" end
@@ -286,7 +286,7 @@ local function save(self, path, opts)
   return path, bytes
 end
 
--- Puts a file of a task into the client's store, unless the store has it. Records the file only once the store has it.
+-- Puts a file of a task into the client's store, unless the store has it. Records the file in the ledger only once the store has the file.
 local function store_file(self, index, folder)
   local extension = self.media[index]:match "^[^?#]*":match "%.%w+$" or ""
   local path = ("%s/%s-%d%s"):format(folder, paths.name(self.id), index, #extension < 6 and extension or "")

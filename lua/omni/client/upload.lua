@@ -72,7 +72,7 @@ local function check(path, content_type)
   return true, kind
 end
 
--- Examines the file before any request. Returns { path, type, ending, bytes, sha256, stamp }, or nil and an error.
+-- Examines a local file before omni sends any request. Returns { path, type, ending, bytes, sha256, stamp }, or nil and an error.
 local function look(path, content_type)
   local fine, kind = check(path, content_type)
   if not fine then return nil, kind end

@@ -36,7 +36,7 @@ local function wrong_in(wanted, name)
   if wanted.rate and not (is_amount(wanted.rate) and wanted.rate > 0) then return name("rate") .. " must be more than 0" end
 end
 
--- Reads one item of the `keys` option. The item is a limit on tasks in flight, or a table.
+-- Reads one item of the `keys` option. The item is a key's limit on tasks in flight, or a table of the key's settings.
 local function one_of(item, number, usual)
   if math.type(item) == "integer" then item = { in_flight = item } end
   if type(item) ~= "table" then
@@ -53,8 +53,9 @@ local function one_of(item, number, usual)
   }
 end
 
----Reads the options for accounts. `keys` is a number of keys, or an array. An array's items are limits on tasks in flight, or tables with
----the fields key, in_flight, credits and rate. The other options specify default values for these fields.
+---Reads the options for accounts. The option `keys` is a number of keys, or an array. If `keys` is an array, each item is one key's limit
+---on tasks in flight, or a table with the fields key, in_flight, credits and rate. The options in_flight, credits and rate specify default
+---values for all keys.
 ---@param options { key?: string, keys?: integer|table, in_flight?: integer, credits?: number, rate?: number }
 ---@return { key?: string, in_flight?: integer, credits: number, rate?: number }[]|nil  key: nil if the sandbox makes the key
 ---@return string|nil message

@@ -10,7 +10,7 @@ local post = require "omni.http.webhook"
 local random = require "omni.sandbox.random"
 
 local timeout <const> = 10 -- seconds to wait for the receiver's response
-local at_once <const> = 16 -- maximum number of connections, since receivers limit the connections from one address
+local at_once <const> = 16 -- maximum number of simultaneous connections, since receivers limit the connections from one address
 
 local callback_object = json.shape { "task_id", "url", "at", "status", "error", "fault" }
 
@@ -57,7 +57,7 @@ local function stale_body(plan)
   return text_of(plan, plan.tasks:pretend(plan.task, "running"))
 end
 
--- Returns the id of the newest task that isn't the plan's own task. If there is no other task, returns an id that no task has.
+-- Returns the id of the newest task other than `plan.task`. If there is no other task, returns an id that no task has.
 local function another_id(self, plan)
   local all = plan.tasks.in_order
   for i = #all, 1, -1 do

@@ -45,7 +45,7 @@ local function comes_later(a, b)
   return a.number > b.number
 end
 
--- Adds an entry to a step's agenda, which is sorted by time.
+-- Adds an entry to the agenda of a step of the clock. The agenda is sorted by time.
 local function insert(agenda, entry)
   local low, high = 1, #agenda + 1
   while low < high do
@@ -68,8 +68,8 @@ local function wake(self, fiber)
   loop.wake(fiber)
 end
 
----Parks the current fiber until the given time, until a step of the clock ends, or until `wake` is called for the fiber. The caller must
----then check the time again.
+---Parks the current fiber until the given time, until a step of the clock ends, or until `wake` is called for the fiber. When `park`
+---returns, the caller must check the time again.
 ---@param at? number  a time on this clock; nil: no limit
 function Clock_methods:park(at)
   local fiber = loop.current()
@@ -79,7 +79,7 @@ function Clock_methods:park(at)
   if self.agenda then insert(self.agenda, entry) end
   set_busy(self, fiber, -1)
   loop.park(at and math.max(0, at - self:now()))
-  if self.parked[fiber] ~= entry then return end -- `wake` has already removed the entry
+  if self.parked[fiber] ~= entry then return end -- `wake` has already removed this fiber's entry
   self.parked[fiber] = nil
   set_busy(self, fiber, 1)
 end

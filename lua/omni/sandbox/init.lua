@@ -92,7 +92,8 @@ end
 Sandbox_mt.__close = Sandbox_methods.close
 options.guard(Sandbox_methods, Sandbox_mt, "sandbox")
 
--- Waits for as long as the response requires. Returns the values that an HTTP server's handler must return.
+-- Delays a response for as long as its field `delay` or the function `wait` requires. Returns the values that an HTTP server's handler must
+-- return.
 local function outcome(time, request, response)
   if response.wait then response.wait() end
   if response.delay then time:sleep_until(time:now() + response.delay) end

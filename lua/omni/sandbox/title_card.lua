@@ -106,8 +106,8 @@ end
 local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- offsets from the background's hue; opposite hues would mix to grey
 
 -- Returns the filter for a slowly turning gradient between two points, each of which has its own colour. The gradient is drawn small and
--- scaled up later, since a light has no sharp edges. The points must lie inside the picture, since ffmpeg replaces any other point with a
--- random one.
+-- scaled up later, since a gradient has no sharp edges that scaling would blur. The points must lie inside the picture, since ffmpeg
+-- replaces any other point with a random one.
 local function gradient(name, seconds, small, colours, points, more)
   return core.format("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=%d:x1=%d:y1=%d:%s,format=gbrp[%s];",
     small.w, small.h, rate, seconds, colours[1], colours[2], points[1], points[2], points[3], points[4], more, name)

@@ -12,7 +12,7 @@ function command.define(parser)
   parser:flag("--json", "Print one line of JSON on stdout.")
 end
 
--- For each kind of finding, the scene status that is shown in the same colour.
+-- Maps each kind of finding to the scene status that omni shows in the same colour.
 local colours <const> = { ok = "fetched", warning = "refused", problem = "failed" }
 
 -- Returns a function that prints a finding immediately, because the next check may have to wait for the network.

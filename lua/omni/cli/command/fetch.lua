@@ -67,8 +67,8 @@ local function download(called, task, index, path)
 end
 
 -- Downloads a file to a temporary path, and then renames it to its final name. Use this function if the final name is already taken, or if
--- the extension depends on the file's content. If a file with this name and the same content exists, discards the download. If a file with
--- this name has different content, adds a number to the new file's name.
+-- the extension depends on the file's content. If a file with the final name and the same content exists, discards the download. If a file
+-- with the final name has different content, adds a number to the downloaded file's name.
 local function download_and_name(called, task, index, stem, extension, row)
   local core = require "omni.core"
   local temporary = free_path(stem, ".new")
@@ -76,7 +76,7 @@ local function download_and_name(called, task, index, stem, extension, row)
   if not saved then return nil, problem end
   extension = extension or extension_of_file(temporary)
   local path, exists, done, why, number
-  repeat -- tries the next name if another program has taken this name in the meantime
+  repeat -- tries the next name if another program has created a file at `path`
     path, exists = free_path(stem, extension, sha256(temporary))
     if exists then done, why = core.remove(temporary) else done, why, number = core.rename_new(temporary, path) end
   until done or number ~= EEXIST
@@ -145,7 +145,7 @@ end
 
 -- --- the command
 
--- Returns the task, or nil and an error that says why nothing can be fetched.
+-- Returns the task that the command line names, or nil and an error that says why the task's files can't be fetched.
 local function find(called)
   local given = called.given
   local task, problem = called.client:query(given.id)

@@ -31,8 +31,8 @@ local function find(ledger, name)
   return found
 end
 
--- Returns the ledger rows that the arguments name, without duplicates. If an argument's submit can't be abandoned, returns nil, the
--- argument and the reason.
+-- Returns the ledger rows that the arguments name, without duplicates. If the submit that an argument names can't be abandoned, returns
+-- nil, the argument and the reason.
 local function choose(ledger, wanted)
   local chosen, seen = {}, {}
   for _, name in ipairs(wanted) do

@@ -58,7 +58,7 @@ function command.run(given)
     io.stdout:flush()
   end
   require("omni.cli.signals").run(function() require("omni.loop").park() end)
-  return 0 -- Ctrl-C is the normal way to end the command
+  return 0 -- exit code 0, since Ctrl-C is the normal way to end `omni sandbox`
 end
 
 return command

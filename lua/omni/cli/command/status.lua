@@ -53,8 +53,8 @@ local function empty_event(path, board)
   }
 end
 
--- Reads the ledger, and fills in an event's fields. On failure, raises an error value. If `rehearsals` is true, the ledger contains only
--- rehearsals, whose sandboxes and tasks ended with their processes.
+-- Reads the ledger, and fills in the fields of a `status` event. On failure, raises an error value. If `rehearsals` is true, the ledger
+-- contains only rehearsals (`omni run --sandbox`); the tasks of a rehearsal end when its process ends.
 local function read(ledger, event, rehearsals)
   local function ask(verb, params)
     local rows, problem = ledger:ask(verb, params)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni trigger KIND --to URL`: sends a callback to your endpoint, either one that the service could send or one that it never sends. The
--- callback is about a task that doesn't exist. `omni trigger` neither reads nor sends an API key.
+-- `omni trigger KIND --to URL`: sends a callback to your endpoint: either a callback that the service could send, or a faulty callback that
+-- the service never sends. The callback is about a task that doesn't exist. `omni trigger` neither reads nor sends an API key.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -9,7 +9,7 @@ local command = { summary = "Send a callback to your own endpoint, as the servic
 
 local too_large <const> = 1024 * 1024 + 1 -- size in bytes of a body that omni's receiver refuses, since it accepts at most 1 MiB
 
--- The kinds of callbacks, and the options that each kind accepts.
+-- `kinds` lists the kinds of callbacks; `plain` and `with_media` are sets of options that several kinds accept.
 local plain <const>, with_media <const> = { task_id = true, wrapped = true }, { task_id = true, media = true, wrapped = true }
 local kinds = {
   success = { about = "the task succeeded", status = "success", takes = with_media },

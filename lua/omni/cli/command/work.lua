@@ -75,7 +75,7 @@ function command.run(given)
     }
     if not fine then return called:fail(problem) end
     if given.once then return stopped and 130 or failed and 1 or 0 end
-    return 0 -- a signal is the normal way to end the command
+    return 0 -- exit code 0, since a signal is the normal way to end `omni work`
   end)
 end
 

@@ -121,7 +121,7 @@ end
 local oldest <const> = { 5, 1 } -- the oldest supported version of ffmpeg
 
 -- Returns the version that a program prints in a line such as "ffmpeg version 5.1.6-0+deb12u1 Copyright ...", and the version's first two
--- numbers. A development build has no such numbers.
+-- numbers. A development build of ffmpeg has no version numbers, so the last two results are nil.
 local function version_of(program)
   local output = output_of(program, "-version")
   if not output then return nil end

@@ -5,9 +5,9 @@
 local text = require "omni.cli.view.text"
 
 local STATE <const> = 11  -- width of the longest state, "interrupted", in columns
-local MOST_WAITS <const> = 3 -- maximum number of lines for waits
+local MOST_WAITS <const> = 3 -- maximum number of lines that show what the run is waiting for
 local FEW <const> = 3     -- if there are at most this many reused scenes, each has its own line
-local WIDE <const> = 72   -- with at least this many columns, times are written in full
+local WIDE <const> = 72   -- if the terminal has at least this many columns, times are written in full
 local BAR <const> = 20    -- width of the cut's progress bar in columns, if there is room
 local SOON <const> = 0.05 -- for this many seconds after a redraw, events don't cause another redraw until the next tick
 
@@ -48,7 +48,7 @@ local function scene_line(live, scene, layout, width)
   local room = width - text.columns(left) - STATE - layout.time - 2
   local id = scene.task_id and #scene.task_id <= room and scene.task_id
   local cost = scene.credits and text.credits(scene.credits, live.sandbox)
-  if cost and text.columns(cost) > room then cost = cost:match "^%S+" end -- drops the unit, which the line for the whole run shows
+  if cost and text.columns(cost) > room then cost = cost:match "^%S+" end -- drops "credits", which the run's line shows
   local last = cost or id or ""
   local line = ("%s%s%s%s  %s"):format(left, state, (" "):rep(layout.time - #time), time, last):gsub("%s+$", "")
   line = text.cut(line, width)
@@ -127,7 +127,7 @@ local function layout_of(live, scenes, width)
     typical = typical or scene.typical ~= nil
   end
   local time = not typical and 8 or width >= WIDE and 19 or 12
-  -- A task id takes up 36 columns. If the names need that space, the ids are left out.
+  -- A task id takes up 36 columns. If the scenes' names need the space of the task ids, the ids are left out.
   local room = width - STATE - time - 42
   if room < name then room = width - STATE - time - (width < WIDE and 12 or live.sandbox and 24 or 17) end
   return { name = math.min(name, math.max(6, room)), time = time }
@@ -216,7 +216,7 @@ local function open(options)
   for _, entry in ipairs(options.plan.scenes) do
     local scene = scene_of(entry, options)
     live.by_name[entry.scene] = scene
-    if entry.selected or entry.action == "reuse" then live.scenes[#live.scenes + 1] = scene end -- the run doesn't touch any other scenes
+    if entry.selected or entry.action == "reuse" then live.scenes[#live.scenes + 1] = scene end -- the run doesn't touch other scenes
   end
   return live
 end

@@ -46,7 +46,7 @@ function message.exit(code, problem, ...)
   return code
 end
 
----Returns a function for a client's `on_event` hook.
+---Returns a client's `on_event` hook, which passes warnings to `warn` and all events to `waits`.
 ---@param warn fun(text: string)  called with each warning
 ---@param waits? table            from omni.cli.view.waits; gets every event
 ---@return fun(event: omni.ClientEvent)

@@ -28,7 +28,8 @@ local special = {
   report = function(event) return "report: " .. text.path(event.file) end,
 }
 
--- Returns the line for a scene's state. Omits the reason if the scene was unknown or blocked before the run, because the plan has shown it.
+-- Returns the line for a scene's state. If the plan has already shown why the scene is blocked or its submit's outcome is unknown, omits
+-- this reason.
 local function scene_line(event, sandbox, plan)
   local line = ("%s: %s"):format(text.clean(event.scene), event.event)
   local entry = plan.by_name[event.scene]
@@ -73,8 +74,8 @@ function Plain_methods:close() end -- luacheck: ignore self
 ---@field waits? table                    from omni.cli.view.waits
 ---@field typical? table<string, omni.cli.TypicalTime>  usual duration of a scene, by the scene's name
 
----Opens the view: JSON with `json`, a drawing on a terminal, or plain lines in a pipe or file. If the view's `draws` is true, the caller
----must call `tick` several times a second.
+---Opens the view of a run's progress: JSON events if `json` is set, a drawing on a terminal, or plain lines in a pipe or file. If the
+---view's `draws` is true, the caller must call `tick` several times a second.
 ---@param options omni.cli.ProgressOptions
 ---@return { event: fun(self, event: table), wait: fun(self, words: string, fields: table), wait_over: fun(self, fields: table),
 ---  close: fun(self), draws?: boolean, tick?: fun(self) }
