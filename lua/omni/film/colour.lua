@@ -8,7 +8,7 @@ local transfers = { bt709 = true, smpte170m = true, ["iec61966-2-1"] = true, ["b
   smpte2084 = true, ["arib-std-b67"] = true }
 local transparent = { "^yuva", "^gbrap", "^rgba", "^bgra", "^argb", "^abgr", "^ya%d", "^pal8" }
 
-local WHITE <const> = 203 -- luminance of HDR reference white in cd/m² (ITU-R BT.2408); converted, it is slightly darker than SDR white
+local WHITE <const> = 203 -- luminance of HDR reference white in cd/m² (ITU-R BT.2408); after conversion, slightly darker than SDR white
 
 local colour = {}
 
@@ -47,8 +47,8 @@ local function named(video)
     wide[primaries] and primaries or "bt2020")
 end
 
----Returns filters that convert a video stream to opaque BT.709 RGB, each followed by a comma. Returns "" for most clips, since ffmpeg's
----scale filter converts them.
+---Returns filters that convert a video stream to opaque BT.709 RGB, each followed by a comma. Returns "" (no filters) for most clips, since
+---ffmpeg's scale filter can convert these clips by itself.
 ---@param video omni.film.Video
 ---@return string
 function colour.to_sdr(video)

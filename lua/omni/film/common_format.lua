@@ -2,7 +2,8 @@
 -- Decides whether clips can be joined without re-encoding. If re-encoding is necessary, chooses the shape (size and frame rate) to which
 -- all clips are converted.
 
--- The codecs and pixel formats that common players accept in an MP4 file, with each codec's tag. Apple's players need the tag hvc1.
+-- The codecs and pixel formats that common players accept in an MP4 file, with each codec's tag. Apple's players need the tag hvc1 for
+-- HEVC.
 local plain <const>, deep <const> = { yuv420p = true, yuvj420p = true }, { yuv420p = true, yuvj420p = true, yuv420p10le = true }
 local copied_pictures = {
   h264 = { tag = "avc1", layouts = plain }, hevc = { tag = "hvc1", layouts = deep }, av1 = { tag = "av01", layouts = deep },
@@ -60,8 +61,9 @@ end
 ---@return string
 function shape.tag(video) return copied_pictures[video.codec].tag end
 
----Returns whether the clips' sound can be joined without re-encoding and stays in sync. Most encoders add about 30 ms of silence, and the
----information that players must skip it is lost when clips are joined. After 300 clips, the sound would therefore be 9 s late.
+---Returns whether the clips' sound can be joined without re-encoding and stays in sync. Most encoders add about 30 ms of silence to a
+---clip's sound, and the information that players must skip the silence is lost when clips are joined. With 30 ms of silence in each of 300
+---clips, the film's sound would end up 9 s late.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.sounds_agree(found)
@@ -77,7 +79,8 @@ function shape.sounds_agree(found)
   return true
 end
 
--- Returns the most common value, weighted by the clips' lengths. On a tie, returns the value that occurs first.
+-- Calls `value_of` for each clip's video, and returns the most common result, weighted by the clips' lengths. If two results are equally
+-- common, returns the result that occurs first.
 local function most(found, value_of)
   local sums, best = {}, nil
   for _, clip in ipairs(found) do

@@ -10,7 +10,7 @@ local TAKEN <const> = 11 -- EWOULDBLOCK: another program has locked the folder
 local Work_methods = {}
 local Work_mt = { __name = "omni.film.work", __index = Work_methods }
 
--- Removes files from the folder, since a killed cut leaves its files behind.
+-- Removes a cut's files from the folder FILM.part. A killed cut leaves its files behind.
 local function clear(path, count)
   for _, name in ipairs { "film", "picture", "sound" } do os.remove(path .. "/" .. name) end
   for i = 1, count do
@@ -37,7 +37,7 @@ local function open(output, count, most)
   return setmetatable({ path = path, lock = lock, count = count, film = path .. "/film" }, Work_mt)
 end
 
----Removes the cut's files from the folder, so that the cut can start again.
+---Removes the cut's files from the folder FILM.part, so that the cut can start again.
 function Work_methods:clear() clear(self.path, self.count) end
 
 function Work_methods:piece(i) return ("%s/%d.mov"):format(self.path, i) end

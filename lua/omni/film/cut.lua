@@ -20,7 +20,7 @@ local transitions = require "omni.film.transitions"
 
 local MAX_CLIPS <const> = 10000
 local probes_at_once <const>, encoders_at_once <const> = 4, 2
-local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- cost of one second of output, relative to encoding one second of video
+local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- cost per second of sound or joined film, relative to encoding video
 
 -- --- errors
 
@@ -38,7 +38,7 @@ end
 
 -- --- finding the clip that caused a failure
 
--- Reads a clip's packets. If `decode` is true, also decodes the packets. Returns nil and an error if the clip can't be read.
+-- Reads all packets of a clip, and also decodes them if `decode` is true. Returns nil and an error if the clip can't be read.
 local function fault(path, decode)
   local result, failure = tool.run("ffmpeg", tool.words(tool.input(path), "-map", "0:v", "-map", "0:a?", decode and {} or { "-c", "copy" },
     "-f", "null", "-"))
@@ -50,7 +50,7 @@ local function fault(path, decode)
 end
 
 -- Returns the error for a failed ffmpeg run. If one of the clips from `first` to `last` can't be read, the error is about that clip.
--- If all of these clips can be read, the error contains ffmpeg's message.
+-- If all clips from `first` to `last` can be read, the error contains ffmpeg's message.
 local function blame(job, first, last, said, decode)
   if said:find("No space left", 1, true) then return cut_failed(job.output, said, "free disk space and run again; the clips are kept") end
   local lacking, name = said:match "this ffmpeg lacks the filter [%w_]+", job.clips[first].name
@@ -67,7 +67,7 @@ end
 -- --- the steps
 
 local function probe_clips(job)
-  local seen = {} -- results by path, since the same clip can appear several times
+  local seen = {} -- probe results by path, since a film can contain the same clip several times
   return pool.each(#job.clips, probes_at_once, function(i)
     local clip = job.clips[i]
     local found, failure = seen[clip.path], nil
@@ -212,7 +212,8 @@ local function make(given)
   if failure then return nil, failure end
   local film
   film, failure = produce(job)
-  -- Encodes the clips' video if joining has failed, since clips that seem to have the same format can still result in an incomplete film.
+  -- Encodes the clips' video if joining without encoding has failed, since clips that seem to have the same format can still result in an
+  -- incomplete film.
   if not film and job.plan.copied and failure.code == "cut_failed" and not failure.hint then
     work:clear()
     film, failure = produce(job, true)

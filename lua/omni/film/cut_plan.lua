@@ -7,9 +7,9 @@ local transitions = require "omni.film.transitions"
 
 local sounds_at_once <const> = 16 -- number of clips whose sound a single ffmpeg run decodes
 
----The field `sound` specifies how to make the film's audio. The value "copy" joins the clips' audio without encoding. The value "silence"
----means that no clip has audio. The value "group" decodes the audio of several clips in each ffmpeg run. The value "piece" uses the audio
----of the encoded pieces.
+---The plan's field `sound` specifies how to make the film's audio. If `sound` is "copy", the clips' audio is joined without encoding. If no
+---clip has audio, `sound` is "silence". If `sound` is "group", each ffmpeg run decodes the audio of several clips. If `sound` is "piece",
+---the film uses the audio of the encoded pieces.
 ---@class omni.film.Plan
 ---@field copied boolean              join the pictures without encoding
 ---@field sound "copy"|"silence"|"group"|"piece"

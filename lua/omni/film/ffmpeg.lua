@@ -16,7 +16,7 @@ local picture_formats = "png_pipe,jpeg_pipe,webp_pipe,gif_pipe,gif"
 
 local special = { ffmpeg = { "-nostdin", "-y" }, ffprobe = {} }
 
--- The maximum number of pixels in an image or a video frame. No video standard allows more pixels than level 6.2 of HEVC and AV1. The limit
+-- The maximum number of pixels in an image or a video frame. Level 6.2 of HEVC and AV1 allows exactly this number of pixels. The limit
 -- matters because a decoder allocates memory for whatever size the stream states.
 local max_pixels <const> = 8192 * 4352
 
@@ -42,8 +42,8 @@ function tool.picture(path)
   return { "-max_pixels", tostring(max_pixels), "-protocol_whitelist", "file", "-format_whitelist", picture_formats, "-i", "file:" .. path }
 end
 
----Returns the arguments with which ffmpeg's concat demuxer opens a list of files. Keeps the timestamps, since an audio stream's first
----packet can have a timestamp below 0.
+---Returns the arguments with which ffmpeg's concat demuxer opens a list of files. The arguments make ffmpeg keep the files' timestamps,
+---since an audio stream's first packet can have a timestamp below 0.
 ---@param path string
 ---@param offset? number  seconds to add to all times
 ---@return string[]

@@ -10,8 +10,8 @@ local rate <const> = 48000 -- samples per second in every film
 
 local graph = { rate = rate }
 
----Returns the number of the audio sample at which a frame begins. A piece of audio is as long as the difference between two such numbers,
----so lengths add up exactly.
+---Returns the number of the audio sample at which a frame begins. The audio of each piece ends at the sample at which the next piece's
+---first frame begins, so the pieces' lengths add up exactly.
 ---@param frame integer
 ---@param into omni.film.Shape
 ---@return integer

@@ -70,8 +70,8 @@ end
 
 local last = {
   words = { "-c:v", "png", "-pix_fmt", "rgb24" },
-  -- Writes every frame after a start time to the same file, so that only the last frame remains. Starts near the clip's end first, since
-  -- that is faster.
+  -- Writes every frame after a start time to the same file, so that only the last frame remains. The first start time is near the clip's
+  -- end, since that is fastest.
   starts = function(seconds) return { math.max(0, seconds - 0.25), math.max(0, seconds - 4), 0 } end,
 }
 

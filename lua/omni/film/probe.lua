@@ -100,7 +100,8 @@ local function audio_of(stream, report)
   return audio
 end
 
--- Returns the first stream of the given kind that ffmpeg can decode. Prefers the stream that players choose by default.
+-- Returns the stream of the given kind that players choose by default, or else the first stream of that kind. Skips streams that ffmpeg
+-- can't decode, and cover pictures.
 local function find(streams, kind)
   local other
   for _, stream in ipairs(streams) do
@@ -115,9 +116,9 @@ end
 
 -- --- counting
 
--- Reads the number of frames and the length from the container, and returns whether they are reliable. In a video stream, the number of
--- frames, the length and the frame rate must be consistent. These values aren't always consistent: in a fragmented file, the video's length
--- is rounded up to the length of the sound, and edit lists hide frames.
+-- Reads a stream's number of frames and its length from the container, and returns whether these values are reliable. A video stream's
+-- values are reliable if its number of frames, length and frame rate are consistent. A container's values aren't always consistent: in a
+-- fragmented file, the video's length is rounded up to the length of the sound, and edit lists hide frames.
 local function trust(stream)
   stream.frames, stream.seconds = math.tointeger(tonumber(stream.nb_frames)), tonumber(stream.duration)
   stream.start = tonumber(stream.start_time)

@@ -26,7 +26,7 @@ local function meter(total, on_progress)
   return function(weight)
     local run = {}
     return function(fraction)
-      -- Adds whole weights, because a sum of many small steps would end just below the total.
+      -- Adds a run's whole weight once the run has ended, because a sum of many small steps would end just below the total.
       if fraction < 1 then
         under_way[run] = fraction * weight
       elseif not run.ended then

@@ -6,7 +6,8 @@ local core = require "omni.core"
 local max_bytes <const> = 512 * 1024              -- for one picture
 local max_total_bytes <const> = 32 * 1024 * 1024  -- maximum total size in bytes of a report's pictures; enough for about 800 posters
 
--- The picture formats that the report embeds, with the first bytes of each format. The report embeds no other files, whatever their names.
+-- The picture formats that the report embeds, with the first bytes of each format. The report embeds no files in other formats, whatever
+-- the files' names.
 local kinds = {
   { "^\xFF\xD8\xFF", "image/jpeg" },
   { "^\x89PNG\r\n\x1A\n", "image/png" },
@@ -27,7 +28,7 @@ end
 ---@param bytes string
 ---@return string
 local function base64(bytes)
-  if not pairs_of[4095] then prepare() end -- checks the last pair, since memory may have run out before the table was complete
+  if not pairs_of[4095] then prepare() end -- checks the last entry, since memory may have run out before the table was complete
   local out, n = {}, 0
   local whole = #bytes - #bytes % 3
   for at = 1, whole, 3 do
@@ -53,8 +54,8 @@ local function read(path, most)
 end
 
 ---Returns a function that embeds pictures until their total size reaches a limit. For a picture's path, the returned function returns a
----data: URL. This function returns nil if the picture doesn't exist, has more than `most` bytes (512 KiB by default), or would exceed the
----limit.
+---data: URL. The returned function returns nil if the picture doesn't exist, has more than `most` bytes (512 KiB by default), or would
+---exceed the limit.
 ---@param limit? integer  total bytes (32 MiB)
 ---@return fun(path: string|nil, most?: integer): string|nil
 local function embedder(limit)

@@ -139,7 +139,7 @@ end
 
 -- --- the page
 
--- Returns the symbols for all states. Other parts of the page refer to these symbols by name.
+-- Returns the symbols for all states of a scene. Other parts of the page refer to a state's symbol by its name.
 local function signs()
   local symbols = {}
   for index, sign in ipairs(style.signs) do

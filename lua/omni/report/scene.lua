@@ -26,7 +26,7 @@ end
 ---@field numbers table<string, integer>         scene name → number
 ---@field players integer                        number of players so far
 
----Returns the symbol for a state. The report shows the state's name next to the symbol.
+---Returns the symbol for a scene's state. The report shows the state's name next to the symbol.
 local function icon(state)
   return h.svg { class = "icon", aria_hidden = "true", width = 16, height = 16, h.use { href = "#i-" .. state.icon } }
 end

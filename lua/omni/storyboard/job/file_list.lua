@@ -73,8 +73,8 @@ local function get_one(ledger, store, path, file)
     message = ("the store %s doesn't have the file %s"):format(core.clean(store.address, 200), core.clean(file.path, 200)) }
 end
 
----Gets the listed files from the store into a folder. If a file has the name of a listed file but different content, renames it instead of
----replacing it.
+---Gets the listed files from the store into a folder. If the folder already contains a file with a listed file's name but different
+---content, renames that file instead of replacing it.
 ---@param ledger omni.Ledger
 ---@param store omni.Store
 ---@param folder string  created if it doesn't exist

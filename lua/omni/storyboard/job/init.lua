@@ -19,11 +19,11 @@ local timeout = require "omni.loop.timeout"
 local POLL_SECONDS <const> = 1 -- seconds between two checks of whether a job has ended
 
 ---@alias omni.JobState
----| "waiting"    no worker has it, or its worker is gone
----| "running"    a worker has it
+---| "waiting"    no worker has the job, or its worker is gone
+---| "running"    a worker has the job
 ---| "done"       the film is in the store
 ---| "failed"     `error` contains the reason; omni doesn't run the job again: submit the board again to continue
----| "cancelled"  a person has cancelled it
+---| "cancelled"  a person has cancelled the job
 
 ---@class omni.Job
 ---@field job string            the job's name, such as "job:17", which also identifies its board in the ledger
@@ -125,9 +125,9 @@ end
 
 -- --- submitting
 
--- Plans a board. Returns the plan, and the reason why the board can't become a job, if there is one.
+-- Plans a board that is to become a job. Returns the board's plan and, if the board can't become a job, an error.
 local function check(board, given)
-  board.key, board.budget = "job:0", math.min(board.budget or math.huge, given.budget) -- no real job has the name "job:0"
+  board.key, board.budget = "job:0", math.min(board.budget or math.huge, given.budget) -- a name that no real job has
   local plan, problem = plans.plan(board, { client = given.client, directory = board.path:gsub("%.lua$", "") .. ".omni" })
   problem = problem or refusal(plan, given.budget) or select(2, given.client.store:check())
   if plan and given.on_plan and given.on_plan(plan, problem) == false and not problem then
@@ -212,8 +212,8 @@ local function cancel_in_fiber(name, given)
   return cancel(ledger, name)
 end
 
----Cancels a job. The job's worker stops within seconds, and submits nothing more. Tasks in flight continue at the service and are charged.
----A later job with the same scenes uses the cancelled job's tasks.
+---Cancels a job. Within seconds of the cancellation, the job's worker stops the job and submits nothing more for it. The job's tasks in
+---flight continue at the service and are charged. A later job with the same scenes uses the cancelled job's tasks.
 ---@param name string  the name of the job, such as "job:17"
 ---@param given omni.JobOptions
 ---@return true|nil

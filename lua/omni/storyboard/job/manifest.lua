@@ -16,7 +16,7 @@ local MAX_BYTES <const> = 8 * 1024 * 1024
 ---@field files omni.ListedFile[]
 
 -- Returns the sorted names of the files that a worker needs: the board's file, the files that the board opens, and the media that it names.
--- Leaves out named files that aren't media, since the board can't use them.
+-- Leaves out files that the board names but that aren't media, since the board can't use them.
 local function names_of(board, folder)
   local names, audio = { board.path:match "[^/]*$" }, board.cut and board.cut.audio and board.cut.audio.path
   for name, how in pairs(board.files) do

@@ -19,8 +19,8 @@ local KEEP_SECONDS <const> = 1 -- seconds between two checks of whether the job 
 local IDLE_SECONDS <const> = 2 -- seconds between two checks for a new job
 local PAUSE_SECONDS <const> = 60 -- seconds to pause after a failure that isn't the job's fault
 
--- The codes of errors that aren't the board's fault. After one of these errors, another worker may succeed, or the same worker may succeed
--- later.
+-- The codes of errors that aren't the board's fault. After one of these errors, another worker may succeed with the same job, or the same
+-- worker may succeed with it later.
 local is_trouble <const> = {
   io = true, ledger_failed = true, store_failed = true, network = true, rate_limited = true, maintenance = true, server_error = true,
   timeout = true, unauthorized = true, key_disabled = true, insufficient_credits = true, no_key = true, closed = true,
@@ -33,8 +33,8 @@ local is_trouble <const> = {
 local Worker_methods = {}
 local Worker_mt = { __name = "omni.worker", __index = Worker_methods }
 
----Stops the worker. The worker submits nothing more, doesn't wait for tasks in flight, and returns its job to the queue for other workers.
----Then `omni.work` returns.
+---Stops the worker. A stopped worker submits nothing more, doesn't wait for tasks in flight, and returns its job to the queue for other
+---workers. Then `omni.work` returns.
 function Worker_methods:stop()
   self.stopped = true
   -- in a separate fiber, since one of the run's fibers may call this function, and a run can't interrupt the current fiber
@@ -118,7 +118,8 @@ local function store_result(self, job, summary)
   return fine and result, problem
 end
 
--- Returns why a run's film isn't complete, or nil. An unknown outcome takes precedence, since only a person can settle it.
+-- Returns why a run's film isn't complete, or nil. A submit with an unknown outcome takes precedence over other reasons, since only a
+-- person can settle it.
 local function problem_of(summary)
   for _, status in ipairs { "unknown", "failed", "refused", "blocked", "waiting", "interrupted" } do
     for _, scene in ipairs(summary.scenes) do
@@ -145,7 +146,7 @@ local function prepare(self, job, row)
   return board
 end
 
--- Runs a job. Returns the summary, or nil and the reason why nothing was submitted.
+-- Runs a job. Returns the run's summary, or nil and the reason why nothing was submitted.
 local function make_film(self, job, row)
   local board, problem = prepare(self, job, row)
   if not board then return nil, problem end
