@@ -16,7 +16,8 @@ local EXIT_MEMORY <const>, EXIT_TIME <const> = 3, 4 -- csrc/core/board_process.c
 
 -- --- bytes → values
 
--- A recorded call to a function of the board language. The field `word` is the function's name; `fields` contains its arguments.
+-- A recorded call to a function of the board language. The call's field `word` is the function's name, and its field `fields` contains the
+-- arguments.
 local Call_mt = {}
 
 local substitutes = { ["function"] = function() end, thread = coroutine.create(function() end) }
@@ -168,8 +169,9 @@ local function run(board)
   return answer, nil, hint
 end
 
----Returns the fields of the board's storyboard. If the board returned anything else, returns nil and that value. Adds the errors in the
----recorded calls to `found.problems`. Sets `found.incomplete` to true if a scene's name is missing because of such an error.
+---Returns the fields of the board's storyboard. If the board didn't return a storyboard, returns nil and the value that it returned. Adds
+---the errors in the recorded calls to `found.problems`. Sets `found.incomplete` to true if a scene's name is missing because of an error in
+---a recorded call.
 ---@param result any
 ---@param found { folder: string, problems: omni.Error[], incomplete?: boolean, on_file?: fun(name: string) }
 ---@return table|any fields

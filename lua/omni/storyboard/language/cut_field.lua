@@ -182,7 +182,7 @@ local function cut(value, scenes, names, yields, fail)
     end
     if type(name) ~= "string" then
       fail(("cut: expected a scene's name at place %d, got %s"):format(index, a(name)), "cut", nil, place)
-      if name == nil then break end -- the array has a hole
+      if name == nil then break end -- the array of scenes' names in `cut` has a hole
     elseif not names[name] then
       fail("cut: " .. missing("scene", name, names), "cut", nil, place)
     else

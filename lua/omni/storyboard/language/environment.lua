@@ -33,7 +33,7 @@ local function inside(open, argument)
     return ("%s isn't available to a board: %s; --trust (in a program: trusted = true) allows it"):format(name, why)
   end
 
-  -- Returns a library with only the fields in `kept`. Using any of the library's other fields raises an error.
+  -- Returns a library with only the fields in `kept`. Using a field of the library that isn't in `kept` raises an error.
   local function restricted(name, library, kept, why)
     local copy, refused = {}, {}
     for key in next, kept do copy[key] = library[key] end

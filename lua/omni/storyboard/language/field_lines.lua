@@ -63,7 +63,7 @@ local function read(open, token, line, before)
     node.items = node.items - 1
     node.fields[node.name] = node.fields[node.name] or { line = node.start, fields = {}, items = 0 }
     node.value = node.fields[node.name]
-  elseif node.begins and token ~= "," and token ~= ";" then -- the token begins a field or an item
+  elseif node.begins and token ~= "," and token ~= ";" then -- the token begins a field or an item of a table
     node.items = node.items + 1
     node.name, node.start = token, line
     node.value = { line = line, fields = {}, items = 0 }
@@ -98,8 +98,8 @@ local function find_board(text)
 end
 
 ---Returns a function that finds the line of a board's field, such as "cut", "cut.transition", "defaults.style" or "references.keeper". A
----number in the name is an item's position: "cut.2" is the second item of `cut`. If the board has no such field, the function returns the
----line of the enclosing table.
+---number in a field's name is an item's position: "cut.2" is the second item of `cut`. For a field that the board doesn't have, the
+---returned function returns the line of the enclosing table.
 ---@param text string  the content of the board's file
 ---@return fun(field?: string): integer|nil
 local function of(text)

@@ -116,7 +116,7 @@ local function check_fields(fields, fail)
   return defaults
 end
 
--- Returns a table that maps names to the declared scenes. Adds an error for each name that is used twice, but only one error for the
+-- Returns a table that maps names to the declared scenes. Adds an error for each name that is used twice, but only one error for all
 -- windows of one film.
 local function by_name(declared, add)
   local first, told = {}, {}
@@ -163,8 +163,8 @@ local function least_size(defaults)
   return sum
 end
 
--- Reports each of the board's files that can't be used, at its first use. If there are no other errors, the plan reports the unusable
--- files.
+-- Reports each unusable file at the place where the board first uses the file. This function is called only if the board has other errors;
+-- otherwise, the plan reports unusable files.
 local function check_files(fields, declared, trouble, fail, add)
   local seen = {}
   local function check(value, report)
@@ -191,7 +191,7 @@ end
 
 local no_limits <const> = { scenes = math.huge, bytes = math.huge, problems = math.huge }
 
--- Resolves the declared scenes. Returns false once the limits are exceeded.
+-- Resolves the declared scenes. Returns false if the scenes exceed the limit on their total size.
 local function resolve_scenes(board, declared, context, limits, add, count)
   local bytes = 0
   if limits.bytes < math.huge and least_size(context.defaults) * #declared > limits.bytes then return false end

@@ -38,7 +38,7 @@ local function with_place(path, message)
   for length = shortened and #shortened or 0, 1, -1 do
     if folder:sub(-length) == shortened:sub(1, length) then return folder .. shortened:sub(length + 1) .. rest end
   end
-  if shortened and path:sub(-#shortened) == shortened then return path .. rest end -- even the file's name is too long for Lua's messages
+  if shortened and path:sub(-#shortened) == shortened then return path .. rest end -- Lua has shortened even the file's name
   if message:find("^[^\n]-:%d+: ") then return message end
   return path .. ": " .. message
 end
@@ -59,7 +59,7 @@ local function read_text(path)
 end
 
 -- Calls `fn(...)` in the same way as `pcall`. Once `interrupted()` has returned true, every further instruction in `fn` raises an error.
--- The repeated errors also end endless loops, and functions that catch errors. If a C library has set a debug hook, such as a profiler,
+-- Since the error is repeated, even an endless loop that catches errors ends. If a C library, such as a profiler, has set a debug hook,
 -- leaves that hook in place, since Lua code couldn't restore it, and doesn't interrupt `fn`.
 local function pcall_interruptible(interrupted, fn, ...)
   local hook, mask, count = debug.gethook()
@@ -214,7 +214,8 @@ local function load_in_fiber(path, opts, contained)
     return board
   end
 
-  -- Loads the file of a trusted board. Like `confined`, returns a function that returns the file's result, or nil and an error.
+  -- Loads the file of a trusted board. Returns a function that runs the file and returns its result, or returns nil and an error if the
+  -- file has a syntax error.
   local function trusted()
     local found = { problems = {} }
     local environment = trusted_environment(path, folder, set, found)

@@ -78,8 +78,8 @@ local function video(given, board)
   return item
 end
 
----Puts a scene's images and video into the model's input. The images appear in the order first_frame, references, img_urls. The video goes
----into the field `video_list`.
+---Puts a scene's images and video into the model's input. In the model's input, the images from `first_frame` come first, then those from
+---`references` and `img_urls`. The video goes into the input's field `video_list`.
 ---@param given table   the scene's fields that are part of the board language
 ---@param fields table  the model's fields; `place` changes this table
 ---@param board { references: table<string, omni.Placeholder|string>, names: table<string, any>, yields: table<string, omni.Modality> }

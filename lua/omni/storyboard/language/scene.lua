@@ -37,7 +37,7 @@ end
 
 local Unfinished_mt = { __name = "omni.scene.unfinished" }
 
--- Adds an error to the errors found so far, or raises the error.
+-- Adds an error to `found.problems`, or raises the error if `found` is nil.
 local function report(found, bad)
   if not found then error(bad, 0) end
   found.problems[#found.problems + 1] = bad
@@ -84,8 +84,8 @@ end
 
 -- --- fields
 
--- The fields of a scene that belong to the board language. All of a scene's other fields belong to the scene's model. If a model has a
--- field with one of these names, the scene can set that field in its `input` table.
+-- The fields of a scene that belong to the board language. All fields of a scene that aren't listed here belong to the scene's model. If a
+-- model's field has the same name as a field of the board language, a scene can set the model's field in its `input` table.
 local words = {
   model = true, style = true, take = true, input = true,
   references = true, first_frame = true, video = true, continues = true,

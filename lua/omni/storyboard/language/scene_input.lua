@@ -80,8 +80,8 @@ local function in_words(bad, items)
 end
 
 -- Checks a scene's input. After an error, removes the invalid field and checks the input again, to find the next error. A setting from the
--- defaults that the model doesn't have isn't an error here; `board.defaults_check` collects such settings. Returns a checked copy, or nil
--- if there was an error.
+-- defaults that the model doesn't have isn't an error here; `board.defaults_check` collects such settings. Returns a checked copy of the
+-- input, or nil if there was an error.
 local function check(declared, model, given, items, board, fail)
   local own, sound = declared.fields, true
   while true do

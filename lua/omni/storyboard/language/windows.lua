@@ -66,7 +66,7 @@ local function expand(windows, fields)
       if key ~= "name" then own[key] = value end
     end
     found[index] = scenes.new(numbered, windows.where, own)
-    found[index].windows = windows -- identifies the scenes that the same call has created
+    found[index].windows = windows -- identifies the scenes that the same call of `windows` has created
   end
   return found
 end
@@ -87,7 +87,7 @@ function Windows_mt:__call(fields)
   return expand(self, fields)
 end
 
----Returns the windows together with the fields that their scenes share. The function `scenes` creates these scenes later.
+---Returns the windows together with the fields that their scenes share. The function `scenes` creates the windows' scenes later.
 ---@param windows omni.Windows
 ---@param fields table
 ---@return omni.Windows
@@ -106,7 +106,7 @@ local function naming_hint(windows)
     windows.seconds)
 end
 
--- Reads the film's length, and divides it into windows. `where` is the location on the board, for error messages.
+-- Reads the film's length, and divides it into windows. `where` is the location of the call on the board, for error messages.
 local function declare(source, seconds, where)
   if not placeholder.is(source) or source.kind ~= "file" then
     fail(where, "expected a file, got " .. (placeholder.is(source) and tostring(source) or a(source)), nil,
@@ -128,9 +128,9 @@ local function declare(source, seconds, where)
   return setmetatable({ path = source.path, seconds = seconds, ranges = ranges(length, seconds), where = where }, Windows_mt)
 end
 
----Makes one scene for each window of a film. Waits while ffprobe reads the film's length. Put the result among the board's scenes, or call
----the result with the fields that the scenes share. For example, `name = "street"` names the scenes "street 1", "street 2", ... (default:
----the file's name). Raises an `invalid_board` error if an argument is invalid or the film can't be read.
+---Makes one scene for each window of a film. Waits while ffprobe reads the film's length. Put the result of `windows` among the board's
+---scenes, or call the result with the fields that the windows' scenes share. The shared field `name = "street"` names the scenes "street
+---1", "street 2", ... (default: the file's name). Raises an `invalid_board` error if an argument is invalid or the film can't be read.
 ---@param source omni.Placeholder  a file
 ---@param seconds number     length of each window, 1 or more; the last window ends with the file
 ---@return omni.Windows

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The ledger rows that a plan needs. Reads the rows of many scenes in one query, and keeps them.
+-- The ledger rows that a plan needs. Reads many scenes' ledger rows in one query, and keeps the rows in memory.
 
 ---@class omni.PlanRows
 ---@field package ledger omni.Records
@@ -33,8 +33,8 @@ local function parameters(self, verb, value)
   return params
 end
 
----Runs one of the scene verbs for several values in a single ledger query. Afterwards, `get` returns the results without querying the
----ledger.
+---Runs a verb of `scene_verbs` for several values of the verb's first parameter, in a single ledger query. Afterwards, `get` returns the
+---results without querying the ledger.
 ---@param verb string
 ---@param values any[]  the verb's first parameters
 function Rows_methods:prepare(verb, values)
@@ -46,7 +46,7 @@ function Rows_methods:prepare(verb, values)
   for i, value in ipairs(values) do known[value] = found[i] end
 end
 
----Returns the rows for one value of a scene verb's first parameter.
+---Returns the ledger rows that a verb of `scene_verbs` finds for one value of the verb's first parameter.
 ---@param verb string
 ---@param value any
 ---@return table[]

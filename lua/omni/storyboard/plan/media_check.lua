@@ -42,7 +42,7 @@ end
 ---@field code string
 ---@field hint? string
 
--- Checks a file's kind based on the file's first bytes. Returns a problem and the required kind of media.
+-- Checks a file's kind based on the file's first bytes. Returns a problem, or nil and the required kind of media.
 local function check_kind(reference, files)
   local kind, wrong = files:kind(reference.path)
   if not kind then return { code = wrong.code, message = wrong.message, hint = wrong.hint and "convert it" } end
@@ -54,7 +54,7 @@ local function check_kind(reference, files)
   return nil, want
 end
 
--- Checks that a window lies within its film. Returns a problem, or nil and a notice.
+-- Checks that a window lies within its film. Returns a problem; otherwise, returns nil and, if the user should know something, a notice.
 local function check_window(reference, length, what, slack)
   local from, to = reference.from or 0, reference.to
   local shown = ("%s lasts %s"):format(what, seconds(length))
@@ -65,7 +65,7 @@ local function check_window(reference, length, what, slack)
   end
 end
 
--- Checks a film. Returns a problem, or nil and a notice.
+-- Checks a film. Returns a problem; otherwise, returns nil and, if the user should know something, a notice.
 local function check_film(reference, model, files)
   local seen, problem = files:lengths(reference.path)
   if not seen and problem.code == "process_failed" then return nil end -- `no_ffprobe` reports this failure once for all files
@@ -81,7 +81,8 @@ local function check_film(reference, model, files)
   return check_window(reference, seen.picture, name_of(reference.path), SLACK)
 end
 
--- Checks that a window lies within another scene's clip. Returns a problem, or nil and a notice.
+-- Checks that a window lies within another scene's clip. Returns a problem; otherwise, returns nil and, if the user should know something,
+-- a notice.
 local function check_clip(reference, lengths)
   if not reference.from and not reference.to then return nil end
   local length, stated = lengths(reference.scene, math.max(reference.to or 0, reference.from or 0))
@@ -147,7 +148,7 @@ local function films(scenes)
 end
 
 ---Returns a function that returns the length of a scene's clip, and whether that length is only expected, because the clip doesn't exist
----yet. Probes a clip only if the length that its scene requests is too short.
+---yet. Probes a clip only if the length that its scene requests is shorter than the needed length.
 ---@param plan omni.Plan
 ---@param files omni.MediaFiles
 ---@return fun(scene: string, needed: number): number|nil, boolean

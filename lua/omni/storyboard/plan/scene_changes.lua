@@ -7,7 +7,7 @@ local core = require "omni.core"
 
 local SHOWN <const> = 60 -- maximum number of bytes of a string that a difference shows
 
--- Returns the position at which the UTF-8 character that contains this byte begins.
+-- Returns the position at which the UTF-8 character with the byte at position `at` begins.
 local function at_character(text, at)
   while at > 1 and (text:byte(at) or 0) & 0xC0 == 0x80 do at = at - 1 end
   return at

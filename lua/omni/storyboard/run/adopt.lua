@@ -22,7 +22,7 @@ local function submitted_already(scene, row)
     "omni plan BOARD and omni status list the submits with an unknown outcome")
 end
 
--- Finds the ledger row of the submit with an unknown outcome, or recreates the lost row. Writes the task id into the row.
+-- Finds the ledger row of the submit with an unknown outcome, or recreates the lost row. Writes the task id into the submit's ledger row.
 local function adopt(board, given)
   local plan, problem = plans.plan(board, { client = given.client, directory = given.directory, prices = false })
   if not plan then return nil, problem end
@@ -57,8 +57,9 @@ local known_options = { client = "any", directory = "path", scene = "string", ta
 
 ---Assigns a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must
 ---exist, its model and its input must match the submit, and no other ledger row may contain the task. If the ledger has no row for the
----scene, because the row was lost, the scene gets a new row. Without the lost row, omni can't compare the URLs of uploaded files. If the
----scene already has that task, `adopt_task` changes nothing. Submits nothing.
+---scene, because the row was lost, the scene gets a new row. Without the lost row, omni doesn't know the URLs of the scene's uploaded
+---files, so it can't compare them with the URLs in the task's input. If the scene already has that task, `adopt_task` changes nothing.
+---Submits nothing.
 ---@param board omni.Storyboard|string  a board, or the path of its file
 ---@param given omni.AdoptOptions
 ---@return boolean|nil done   true

@@ -15,8 +15,8 @@ local function committed(run)
 end
 
 ---Reserves a scene's price in the budget. Returns an error if the budget doesn't allow the submit. If the scene's price is unknown,
----`reserve` first requests the price from the service. Never waits between the check and the reservation, so that no other scene can
----reserve the same credits.
+---`reserve` first requests the price from the service. `reserve` never waits between checking the budget and reserving the credits, so that
+---no other scene can reserve the same credits.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param input table   as it will be sent

@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- Derives the names of a scene's files from the scene's name. The derived name is never a path, and never the name of a hidden file.
 
-local MAX_BYTES = 120 -- in bytes; leaves room for a number, an extension and ".part" within the usual limit of 255 bytes
+-- Maximum length, in bytes, of a scene's name in a file name. Leaves room for the scene's identity, a number, an extension and ".part" within
+-- the usual limit of 255 bytes.
+local MAX_BYTES = 120
 
 -- Replaces or removes every character that is special in a file system or a shell.
 local function safe(name)
@@ -14,8 +16,8 @@ local function safe(name)
   return text ~= "" and text or "scene"
 end
 
----Returns the stem of each scene's file names: the scene's name and the beginning of its identity. As a result, a changed scene's files get
----new names, and the old files, which were paid for, are kept.
+---Returns the stem of each scene's file names: the scene's name and the beginning of its identity. Since a changed scene has a new
+---identity, its files get new names, and the old files, which were paid for, are kept.
 ---@param scenes { name: string }[]
 ---@param planned { identity?: string }[]  in the same order
 ---@return string[] stems

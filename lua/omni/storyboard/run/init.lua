@@ -196,7 +196,7 @@ Run_mt.__close = function(run) run:interrupt() end
 
 local usual_jobs <const> = 4
 
--- Returns the sum of all keys' limits if each key has a limit, and `usual_jobs` otherwise.
+-- Returns the default number of scenes in flight: the sum of all API keys' limits, or `usual_jobs` if a key has no limit.
 local function jobs_of(client)
   local sum = 0
   for _, key in ipairs(client.all_keys) do

@@ -52,8 +52,8 @@ local function command_line_of(run)
   return run.command_line or { board = path and paths.name(path) or "BOARD", sandbox = run.client.is_sandbox }
 end
 
--- Returns the ledger row of each record's submit, with the time when its first file was fetched in the field `fetched`. Records without a
--- row get an empty table.
+-- Returns the ledger row of each scene's submit, or an empty table for a scene without a row. Sets each row's field `fetched` to the time
+-- when the scene's first file was fetched.
 local function rows_of(run)
   local rows, asked, of, files = {}, {}, {}, {}
   for i, record in ipairs(run.records) do

@@ -62,7 +62,7 @@ end
 local gone <const> = { media_gone = true, broken_result = true, not_found = true }
 
 -- Adds a hint to the error for a paid clip that can't be fetched now. Later runs try to fetch the clip again, and never submit the scene on
--- their own. Once the media has expired, later runs no longer query the task.
+-- their own. Once the clip has expired at the service, later runs no longer query the clip's task.
 local function keep_paid(run, record, problem)
   local until_ = record.planned.media_until or os.time() + 1
   if gone[problem.code] and record.planned.action == "fetch" and os.time() > until_ then
@@ -91,7 +91,7 @@ local function await_task(run, record, task)
   end
   if not ended then return set_status(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
   record.slot:close() -- lets the next scene be submitted while this scene's files are being fetched
-  if record.planned.action ~= "fetch" then record.credits = task.credits end -- an earlier run has paid for a scene to fetch
+  if record.planned.action ~= "fetch" then record.credits = task.credits end -- an earlier run has paid for files that are only fetched
   if task.status == "failed" and not (row and row.state == "success") then return set_status(run, record, "failed", task.error) end
   if task.error then return set_status(run, record, "failed", keep_paid(run, record, task.error)) end
 
@@ -204,7 +204,7 @@ local function submit_and_await(run, record)
     record.planned.row = latest_row(run, record)
     return outcome_unknown(run, record, record.planned.row, problem)
   end
-  record.reserved = problem.task_id ~= nil -- the service accepted the submit, but the ledger couldn't record that
+  record.reserved = problem.task_id ~= nil -- if there is a task id, the service accepted the submit, but the ledger couldn't record it
   record.task_id = problem.task_id
   if problem.code == "already_submitted" then
     local row = latest_row(run, record)
@@ -237,7 +237,7 @@ local function share(run, record)
       :format(original.scene, original.status == "waiting" and "not there" or original.status) })
 end
 
--- Waits until the scenes that a scene builds on have their files. Returns false and an error if a scene that it waits for fails.
+-- Waits until the scenes that a scene builds on have their files. Returns false and an error if a scene that this scene builds on fails.
 local function wait_for_others(run, record)
   for _, name in ipairs(run.plan.board.scenes[record.index].builds_on) do
     local other = run.by_name[name]

@@ -63,7 +63,7 @@ local function from_store(run, record)
 end
 
 ---Puts a scene's files into the store, except for files that the store already has. A failure causes only a warning, since the next run
----tries again.
+---tries again to put the files into the store.
 ---@param run omni.Run
 ---@param files string[]
 local function put_into_store(run, files)
@@ -76,7 +76,8 @@ local function put_into_store(run, files)
   end
 end
 
--- Copies a file from another folder to the run's folder. If copying fails, restores the file that had the same name before.
+-- Copies a file from another folder to the run's folder. If copying fails, restores the file that already had this name in the run's
+-- folder.
 local function copy_file(run, path, here)
   local older, problem
   if core.stat(here) then
