@@ -50,7 +50,7 @@ static size_t match(const char *at, const char *end, const char *secret) {
 void redact(char *text, size_t length, const char *secret) {
   char *at = text, *end = text + length;
   bool plain = !memchr(text, '\\', length) && !memchr(text, '%', length); // the text contains no encoded characters
-  if (plain && !memmem(text, length, secret, strlen(secret))) return;      // handles the usual case quickly
+  if (plain && !memmem(text, length, secret, strlen(secret))) return;      // the usual case: the text doesn't contain the secret
   while (at < end) {
     if (*at != *secret && *at != '\\' && *at != '%') {
       at++;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The interface that each backend of the ledger implements: a database that executes verbs. The backends are in csrc/ledger_sqlite and
-// csrc/ledger_postgresql. All functions with a `database` argument run in the ledger's own thread, since they wait for the disk, the
-// network or other programs.
+// The interface that each backend of the ledger implements: a database that executes verbs, which are named SQL statements (verbs.h). The
+// backends are in csrc/ledger_sqlite and csrc/ledger_postgresql. All functions with a `database` argument run in the ledger's own thread,
+// since they wait for the disk, the network or other programs.
 #ifndef OMNI_LEDGER_DATABASE_H
 #define OMNI_LEDGER_DATABASE_H
 
@@ -16,14 +16,15 @@ typedef struct {
   int kind; // MINOR, MONEY or OUTCOME
 } ledger_verb;
 
-// MINOR: losing the commit costs no money. MONEY: the commit waits until its data is on disk. OUTCOME: like MONEY, but the verb records
-// something that has already happened. While the database can't be reached, OUTCOME verbs wait, and other verbs fail.
+// MINOR: losing the verb's commit costs no money. MONEY: the verb's commit waits until its data is on disk. OUTCOME: like MONEY, but the
+// verb records something that has already happened. While the database can't be reached, OUTCOME verbs wait, and other verbs fail.
 enum { MINOR, MONEY, OUTCOME };
 
 extern const ledger_verb ledger_verbs[];
 extern const int ledger_verb_count;
 
-// `ledger_module` names the backend's Lua module and the class of its handles. `ledger_request_class` names the class of its requests.
+// `ledger_module` names the backend's Lua module and the class of its handles. `ledger_request_class` names the class of the backend's
+// requests.
 extern const char ledger_module[], ledger_request_class[];
 // Raises an error if the backend's library can't be used.
 void ledger_check_library(lua_State *L);
@@ -39,10 +40,10 @@ bool database_run(database *d, request *r);
 // Returns the number of seconds without a request after which the caller should call database_idle. Returns a negative number if the caller
 // never needs to call database_idle.
 double database_idle_delay(const database *d);
-// Does maintenance work. Does the backend's background work; the ledger's thread calls it while no request is waiting.
+// Does the backend's background work. The ledger's thread calls database_idle while no request is waiting.
 void database_idle(database *d);
-// Returns a descriptor, or -1. When the descriptor becomes readable, the database has sent something, and the caller must call
-// database_idle.
+// Returns the descriptor of the connection to a database server, or -1 if there is none. When the descriptor becomes readable, the database
+// has sent something, and the caller must call database_idle.
 int database_socket(const database *d);
 // Returns the oldest notification from another program that database_notification hasn't returned yet; the caller must free it. Returns
 // NULL if there is no such notification. Notifications are only hints, and may get lost.

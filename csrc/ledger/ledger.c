@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The ledger's handle in Lua, which records every submit request. Lua starts a verb and takes the verb's result later, so Lua never waits.
-// Each ledger backend is a Lua module that is built with this file.
+// The Lua handle of the ledger, the database that records every submit request. Lua starts a verb and takes the verb's result later, so Lua
+// never waits. Each ledger backend is a Lua module that is built with this file.
 #include "ledger/ledger.h"
 
 #include <errno.h>
@@ -215,8 +215,9 @@ static int push_given(lua_State *L) {
 }
 
 // ledger:finished() → owner, rows | owner, nil, failure | nothing
-// When called with a second argument, `finished` acts as the iterator of a `for` loop. If the body of the `for` loop raises an error, the
-// next `for` loop starts with the same result. While `finished` is pushing a result, a finalizer that calls `finished` gets no result.
+// When called with a second argument, `finished` acts as the iterator of a `for` loop. If the body of a `for` loop over `finished` raises
+// an error, the next such loop starts with the same result. While `finished` is pushing a result, a finalizer that calls `finished` gets no
+// result.
 static int finished(lua_State *L) {
   ledger *l = check(L);
   bool iterates = lua_gettop(L) > 1;

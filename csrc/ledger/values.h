@@ -23,7 +23,7 @@ typedef struct {
 // A zeroed struct is an empty list.
 typedef struct {
   buffer items, text;  // `items`: the values; `text`: the bytes of all strings among them
-  const char *problem; // explains why later values are missing; NULL: no value is missing
+  const char *problem; // the reason why values are missing at the list's end; NULL: no value is missing
 } values;
 
 // Each of the functions values_add_... appends one value to the list. If a values_add_... function fails, it sets the list's `problem`, and

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The ledger's verbs. Each row has a name, a kind (database.h), and SQL. The SQL is one statement, which runs as its own transaction.
-// `:name` is a parameter; a missing parameter is NULL.
+// The ledger's verbs. Each row of LEDGER_VERBS defines one verb: its name, its kind (database.h) and its SQL. A verb's SQL is one
+// statement, which runs as its own transaction. In a verb's SQL, `:name` is a parameter; a parameter without a value is NULL.
 //
 // A backend's dialect.h defines the following macros and then includes this file:
 //   NOW                → the time, in seconds since 1970
@@ -40,9 +40,10 @@
 
 // Only a refused submit costs nothing. A submit that a person gave up ('forgotten') still counts as charged.
 #define MAY_COST "state <> 'refused'"
-#define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')" // written as in schema.h, so that SQLite uses the index
+#define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')" // written exactly as in an index in schema.h, so that SQLite uses that index
 
-// Submits with an unknown outcome that a person wants to replace: the row `instead_of`, and the same scene's older rows.
+// UNKNOWN is true for a submit with an unknown outcome. REPLACED is true for such a submit if a person wants to replace it: if its row is
+// `instead_of` or an older row.
 #define UNKNOWN "(state = 'unknown' OR state = 'intended' AND NOT " ALIVE("session") ")"
 #define REPLACED ":instead_of IS NOT NULL AND id <= :instead_of AND " UNKNOWN
 
@@ -74,9 +75,10 @@
 #define PAUSE_LEFT "CASE WHEN account.paused_at <= " NOW " THEN account.paused_at + account.pause - " NOW " END"
 #define IS_PAUSED "EXISTS (SELECT 1 FROM account WHERE account.account = :account AND " PAUSE_LEFT " > 0)"
 
-// Returns, by account, the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has given
-// up. All sandboxes are one account. account_prefix: that of the open sandbox; the tasks of other sandboxes have ended. rehearsals: set it
-// for a ledger whose sandboxes end with their processes.
+// Returns three sums for each account: the reported credits, the estimates of all other submits, and `given_up`, the part of both for
+// submits that a person has given up. All sandboxes count as one account. `account_prefix` is the prefix of the open sandbox's accounts;
+// the estimates of other sandboxes don't count, since their tasks have ended. `rehearsals` is set for a ledger whose sandboxes end together
+// with their processes.
 #define SPENT(condition) \
   "SELECT CASE WHEN sandbox = 1 THEN 'sandbox' ELSE account END AS account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
   " coalesce(sum(CASE WHEN credits IS NULL AND NOT " ENDED_WITH_SANDBOX \
@@ -89,7 +91,7 @@
 #define LACKS_FILES \
   "state = 'success' AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < " LARGER("coalesce(media, 1)", "1")
 
-// Selects a submit's columns. The state is 'unknown' if the process died after writing the intent and before recording the response.
+// Selects a submit's columns. A submit's state is 'unknown' if the process died after writing the intent and before recording the response.
 #define SUBMIT \
   "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input," \
   " CASE WHEN state = 'intended' AND NOT " ALIVE("session") " THEN 'unknown' ELSE state END AS state," \
@@ -105,11 +107,12 @@
     "callback_task_id, estimate, credits, balance_before, balance_after, error, message, intended_at, answered_at, ended_at, " \
     "created_at, completed_at, seconds, media, tag, idempotency_key FROM submit"
 
-// A lease ends this many seconds after it was last renewed, so that whoever stalls loses what it has leased: claims to tasks, a job.
+// A program has a lease on the tasks that it has claimed and on its job. A lease ends this many seconds after it was last renewed, so that
+// a stalled program loses its tasks and its job.
 #define LEASE "60"
 
-// A worker may take a job that is waiting, or whose worker has ended or stalled. A job is a board that any worker may run. The time at which a
-// worker took a job tells it apart from a later worker with the same session.
+// A job is a board that any worker may run. A worker may take a job that is waiting, or whose worker has ended or stalled. The time
+// `taken_at` distinguishes the worker that took a job from a later worker with the same session.
 #define JOB_IS_FREE "(state = 'waiting' OR state = 'running' AND (NOT " ALIVE("session") " OR kept_until < " NOW "))"
 #define IS_MY_JOB "id = :id AND state = 'running' AND session = " SESSION " AND (:taken_at IS NULL OR taken_at = :taken_at)"
 #define JOB \

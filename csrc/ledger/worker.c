@@ -75,8 +75,8 @@ static void set_trouble(worker *w, const char *why) {
   if (changed) eventfd_write(w->wake, 1);
 }
 
-// Runs the waiting verbs, oldest first. Stops if the database still can't be reached, unless `last_time` is true; in that case, each verb
-// that can't be run fails.
+// Runs the waiting verbs, oldest first. If the database still can't be reached, keeps the remaining verbs waiting or, if `last_time` is
+// true, makes them fail.
 static void run_waiting(worker *w, bool last_time) {
   while (w->waiting.first) {
     request *r = w->waiting.first;
@@ -87,8 +87,8 @@ static void run_waiting(worker *w, bool last_time) {
   set_trouble(w, w->waiting.first ? w->waiting.first->failure : NULL);
 }
 
-// Runs a request. Verbs never overtake waiting verbs. While a verb is waiting, each further OUTCOME verb waits, too, and every other verb
-// fails.
+// Runs a request. A verb never runs before a verb that is already waiting for the database. While a verb is waiting, each further OUTCOME
+// verb waits, too, and every other verb fails.
 static void run(worker *w, request *r) {
   if (w->waiting.first) run_waiting(w, false);
   request *before = w->waiting.first;

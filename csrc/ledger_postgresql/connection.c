@@ -3,13 +3,13 @@
 //
 // A session is an advisory lock on a random number. Other programs regard a session as open while its lock is held. After losing its
 // connection, the ledger locks the same session number again. Once the ledger has locked its session number again, its former connection
-// has ended and can't commit anything more. Only after the former connection has ended does the table `session` reliably show whether that
+// has ended and can't commit anything more. Until a lost connection has ended, the table `session` doesn't reliably show whether the
 // connection's last verb was committed.
 //
 // Behind a pooler such as PgBouncer, a connection doesn't belong to one program, so a program can't lock anything for longer than a
-// transaction. Behind a pooler, a session is therefore open until the time in its row, which the ledger extends every RENEW_EVERY seconds.
-// Each new connection behind a pooler increases a counter in the session's row, which makes transactions of earlier connections fail
-// (CHECK_OF_CONNECTION in database.c).
+// transaction. Behind a pooler, a session counts as open until the time in its row of the table `session`; the ledger extends that time
+// every RENEW_EVERY seconds. Each new connection behind a pooler increases a counter in the session's row, which makes transactions of
+// earlier connections fail (CHECK_OF_CONNECTION in database.c).
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,9 +41,9 @@ static const char *const steps[] = {
 };
 enum { VERSION = sizeof steps / sizeof *steps };
 
-// The lock timeout is shorter than the time limit for the verb itself. The keepalives let the server notice that a client's machine has
-// vanished. Commits wait for the disk even if the server's settings don't require it; stricter settings are kept. The low
-// `random_page_cost` suits ledgers, whose indexes fit into memory; with the default 4, a join would read a whole table.
+// The time limit for waiting for a lock is shorter than the time limit for a whole verb. The keepalives let the server notice that a
+// client's machine has vanished. Commits wait for the disk even if the server's settings don't require it; stricter settings are kept. The
+// low `random_page_cost` suits ledgers, whose indexes fit into memory; with the default 4, a join would read a whole table.
 static const char SETTINGS[] =
     "SET search_path = omni, pg_temp; SET lock_timeout = '10s'; SET statement_timeout = '20s'; SET jit = off; SET random_page_cost = 1.1;"
     "SET client_min_messages = error; SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
@@ -236,7 +236,8 @@ static const char *open_until(const database *d) {
   return d->is_pooled ? NOW " + " LEASE : "NULL";
 }
 
-// Adds or finds the session's row, and counts its connections. Deletes the rows of sessions that started over 30 days ago and have ended.
+// Adds or finds the session's row, and adds 1 to the number of connections in that row. Deletes the rows of sessions that started over 30
+// days ago and have ended.
 static PGresult *session_row(database *d, request *r) {
   char host[256] = "";
   gethostname(host, sizeof host - 1);

@@ -35,7 +35,7 @@ const int ledger_verb_count = VERBS;
 #define LOCK_OF_CLAIMS "SELECT pg_advisory_xact_lock(1869442613, 0)"
 // Fails, with the SQLSTATE 22012, unless this connection is the session's newest one. After a connection is lost, a pooler may still be
 // running that connection's last transaction. If the lost connection's last transaction locks the session's row first, the new connection
-// waits for that transaction's end. Otherwise, the lost connection's last transaction fails here.
+// waits for that transaction's end. If the new connection locks the session's row first, the lost connection's last transaction fails here.
 #define CHECK_OF_CONNECTION \
   "SELECT 1 / count(*) FROM (SELECT FROM session WHERE number = :_session AND connection = :_connection FOR UPDATE) AS own"
 #define IS_REPLACED "22012"
@@ -132,7 +132,7 @@ static bool withdraw(database *d) {
   return fine;
 }
 
-// Handles the verb whose fate became known when the ledger reconnected. Returns whether handling the verb completes the request `r`.
+// Handles the verb whose fate became known when the ledger reconnected. Returns whether the request `r` ran this verb and is now complete.
 static bool settle(database *d, request *r) {
   if (!d->doubt.verb) return false;
   bool is_mine = r && d->doubt.of == r, settled = false;

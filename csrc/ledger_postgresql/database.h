@@ -47,7 +47,7 @@ struct database {
   double renew_at;   // with a pooler: when the session must be renewed
   int64_t session;   // 0: never connected
   int64_t number;    // how many connections the session has had
-  int64_t last_verb; // the number of the last verb that was counted
+  int64_t last_verb; // the number of the last verb that the ledger has counted (is_counted)
   int64_t last_committed; // the number of the last verb that is known to be committed
   bool in_copy;      // whether a copy is in progress; all verbs from begin_copy to end_copy form one transaction
   double lost_at;    // the time when the database was first found to be unreachable; 0: the database is reachable
@@ -62,9 +62,9 @@ struct database {
 
 // --- connection.c
 
-// If there is no connection, connects, checks the database, migrates it, and opens the session. Retries for a few seconds. Finds out the
-// fate of the verb that was running when the connection was lost. On failure, sets the request's failure and returns false. After a
-// failure, *temporary shows whether a later attempt may succeed without a person's help.
+// If there is no connection, connects, checks the database, migrates it, and opens the session. Retries a failed attempt to connect for a
+// few seconds. Finds out the fate of the verb that was running when the connection was lost. On failure, sets the request's failure and
+// returns false. After a failure, *temporary shows whether a later attempt may succeed without a person's help.
 bool connection_open(database *d, request *r, bool *temporary);
 // Behind a pooler, records from time to time that the session is still open. Closes the connection if the renewal fails.
 void connection_renew(database *d);

@@ -18,16 +18,17 @@
   " UNION ALL SELECT number FROM session WHERE alive_until > " NOW "))"
 #define INPUT_FIELD(name) "CASE WHEN model = :model THEN input::json ->> '" name "' END "
 #define PATH "md5(path)" // uses a hash, since the longest paths don't fit into an index
-// If a scene has several live rows, the rows must differ in `instead_of`. A unique index (schema.h) enforces this rule.
+// If a scene has several live rows, the rows must differ in `instead_of`, which a unique index (schema.h) enforces.
 #define ALSO ", instead_of"
 #define ALSO_VALUE ", :instead_of"
 #define UNLESS_LIVE "ON CONFLICT DO NOTHING"
 // Makes other programs read the ledger immediately. A notification is only a hint, since other programs also read the ledger every second.
 #define NOTIFY(text) ", CASE WHEN " text " IS NOT NULL THEN pg_notify('omni', " text ") END"
 #define SKIP_LOCKED " FOR UPDATE SKIP LOCKED"
-// A session has a lease on the tasks that it has claimed. A session behind a pooler also has a lease on being open.
+// A session has a lease on the tasks that it has claimed. Behind a pooler, a session must also renew the time until which it counts as
+// open.
 #define HAS_CLAIM(session) "(" session " IN (SELECT number FROM session WHERE claims_until > " NOW ") AND " ALIVE(session) ")"
-// A join, since PostgreSQL would split the list again for each row that `= ANY (...)` checks.
+// Uses a join, since with `= ANY (...)`, PostgreSQL would split the list of task ids again for each row.
 #define IS_LISTED "service " IS " :service AND task_id IN (SELECT unnest(string_to_array(:task_ids, chr(10)))) AND state = 'accepted'"
 #define CLAIM \
   "WITH lease AS (UPDATE session SET claims_until = " NOW " + " LEASE " WHERE number = :_session)," \

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The steps that create a ledger's schema in PostgreSQL (csrc/ledger_sqlite/schema.h has those for SQLite). Row N upgrades version N-1 to
-// version N. Never change a row that has been released to users; append a new row instead. The columns are the same as in SQLite's ledgers,
-// and have the same meaning. Columns whose values can be long or come from outside have a hash index, since PostgreSQL's default index type
-// refuses values longer than about 2,700 bytes.
+// The steps that create a ledger's schema in PostgreSQL (csrc/ledger_sqlite/schema.h has those for SQLite). Row N of LEDGER_STEPS upgrades
+// a schema from version N-1 to version N. Never change a row of LEDGER_STEPS that has been released to users; append a new row instead. The
+// columns are the same as in SQLite's ledgers, and have the same meaning. Columns whose values can be long or come from outside have a hash
+// index, since PostgreSQL's default index type refuses values longer than about 2,700 bytes.
 #define LIVE_IN_INDEX \
   "WHERE identity IS NOT NULL AND (state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
 #define TEXT "text COLLATE \"C\""

@@ -24,7 +24,7 @@ enum {
   BUSY_TIMEOUT = 10,               // seconds to wait while another program locks the file
   MAX_BYTES = 16 << 20,       // the largest allowed size of a value or a row, in bytes
   CHECKPOINT_TRIES = 100, // a millisecond apart
-  CHECKPOINT_FRAMES = 1000, // the number of frames in the log after which a commit runs a checkpoint
+  CHECKPOINT_FRAMES = 1000, // once the write-ahead log has this many frames, a commit runs a checkpoint
 };
 
 // Seconds that must pass without a request before a checkpoint, so that no checkpoint delays a series of commits.
@@ -222,7 +222,7 @@ static bool try_open(database *d, request *r, int *code) {
   if (*code == SQLITE_OK) *code = end(d, r, read_version(d, &version, &verdict));
   if (*code == SQLITE_OK && verdict == FINE) *code = query_text(d, "PRAGMA journal_mode = WAL", mode, sizeof mode);
   if (*code == SQLITE_OK && verdict == FINE && version < VERSION) {
-    if (strcmp(mode, "wal") == 0) *code = database_trust_log(d); // if there is no log, database_trust_log would leave the log's index open
+    if (strcmp(mode, "wal") == 0) *code = database_trust_log(d); // without a log, database_trust_log would leave the log's index open
     if (*code == SQLITE_OK) *code = database_note_code(d, migrate(d, r, &version, &verdict));
     d->needs_checkpoint = true;
   }
@@ -288,7 +288,8 @@ double database_idle_delay(const database *d) {
 // Copies the write-ahead log into the main file, except for parts that other programs are still reading. Waits for the disk, but not for
 // other programs. Ignores a failure, since the next checkpoint copies the log.
 void database_idle(database *d) {
-  // Retries, since another connection's checkpoint makes this one fail, and may miss this connection's last commits.
+  // Retries the checkpoint: a simultaneous checkpoint by another connection makes it fail, and may not include this connection's last
+  // commits.
   for (int tries = 0; d->db && d->needs_checkpoint && !d->doubtful && tries < CHECKPOINT_TRIES; tries++) {
     if ((checkpoint(d) & 0xFF) != SQLITE_BUSY) break;
     nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
@@ -312,7 +313,8 @@ void database_close(database *d) {
     d->statements[i] = NULL;
   }
   database_idle(d); // SQLite itself runs a checkpoint only when the last connection to the file is closed
-  // SQLite's checkpoint must not copy a log that may have lost bytes into the main file; the next program that writes checks the log.
+  // SQLite's checkpoint must not copy a log that may have lost bytes into the main file; the next program that writes to the ledger checks
+  // the log first.
   if (d->db && d->doubtful && !log_is_empty(d->db)) sqlite3_db_config(d->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
   sqlite3_close(d->db);
   d->db = NULL;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The formats of the log and its index are documented at https://sqlite.org/walformat.html.
+// The formats of SQLite's write-ahead log and of the log's index are documented at https://sqlite.org/walformat.html.
 #include "ledger_sqlite/log.h"
 
 #include <stdint.h>
@@ -11,7 +11,7 @@
 enum { LOG_HEADER = 32, FRAME_HEADER = 24, INDEX_REGION = 32768, CHECKED = 8 };
 static const uint32_t magic = 0x377F0682; // if the lowest bit is set, the checksums use big-endian words
 
-// The part of the log index's header that omni needs.
+// The part of the header of the write-ahead log's index that omni needs.
 typedef struct {
   uint8_t before[14];
   uint16_t page_size; // 1 means 65536

@@ -10,7 +10,7 @@
 // Verifies the checksums of all committed frames in the log, writes these frames again and waits until they are on disk. Waits until other
 // programs have finished writing. Returns SQLITE_OK, SQLITE_CORRUPT if the log has lost commits, or another SQLite code.
 int log_rewrite(sqlite3 *db);
-// Returns whether the log is known to be empty.
+// Returns whether the write-ahead log is known to be empty.
 bool log_is_empty(sqlite3 *db);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The steps that create the ledger's schema. Row N upgrades version N-1 to version N. Never change a row that has been released to users;
-// append another one. A row may contain several statements. To migrate a file, omni runs all rows that the file lacks in one transaction.
-// Times are in seconds since 1970. `created_at`, `completed_at` and `seconds` come from the service; all other times come from this
-// machine's clock.
+// The steps that create the ledger's schema. Row N of LEDGER_STEPS upgrades a file from version N-1 to version N. Never change a row of
+// LEDGER_STEPS that has been released to users; append another one. A row of LEDGER_STEPS may contain several statements. To migrate a
+// file, omni runs in one transaction all rows that are newer than the file's version. Times are in seconds since 1970. `created_at`,
+// `completed_at` and `seconds` come from the service; all other times come from this machine's clock.
 #define LEDGER_STEPS(X) \
   X("CREATE TABLE submit (" \
     "  id INTEGER PRIMARY KEY AUTOINCREMENT," \

@@ -92,7 +92,7 @@ struct request {
   request_end end;
   unsigned status;
   struct MHD_Response *response; // belongs to the request until the connection takes it
-  char *method, *target;         // `target`: without the query; `method` may be NULL until the headers have arrived
+  char *method, *target;         // `target` ends before the query; `method` may be NULL until the headers have arrived
   size_t target_length;          // including the query
   const char *query;             // NULL: none
   buffer headers;                // the headers' names and values, each followed by a NUL
@@ -181,10 +181,11 @@ bool request_head_is_token(const char *name, size_t length);
 
 // --- expected callbacks
 
-// If a complete request is an expected callback, adds it to `arrivals` and returns true. Otherwise, or if memory runs out, returns false.
+// If a complete request is an expected callback, adds it to `arrivals` and returns true. If it isn't one, or if memory runs out, returns
+// false.
 bool expected_callback_accept(listener *l, request *r);
 
-// Methods of a listener, whose callers have checked the listener at index 1.
+// Lua methods of a listener; each caller must have checked that the listener is at index 1.
 int expected_callback_add(lua_State *L, listener *l);
 int expected_callback_remove(lua_State *L, listener *l);
 int expected_callback_next(lua_State *L, listener *l);

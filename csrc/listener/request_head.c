@@ -28,10 +28,10 @@ static bool is_clean(const char *text, bool blanks) {
 
 // --- gaps between the parts of the head
 
-// Detects lines that libmicrohttpd has dropped or changed. Versions before 1.0 silently cut a line at a NUL, treat a folded line as part of
-// the previous line, and accept a bare LF at the end of a line. Each part of the head stays at its original place in libmicrohttpd's
-// buffer, with a NUL after it. A gap between two parts of the head therefore shows that libmicrohttpd has dropped something between them.
-// Versions 1.0 and later refuse malformed lines themselves in their strict mode (listener.c).
+// Detects lines of a request's head that libmicrohttpd has dropped or changed. libmicrohttpd before 1.0 silently cuts a line at a NUL,
+// treats a folded line as part of the previous line, and accepts a bare LF at the end of a line. Each part of a request's head stays at its
+// original place in libmicrohttpd's buffer, with a NUL after it. A gap between two parts of the head therefore shows that libmicrohttpd has
+// dropped something between them. libmicrohttpd 1.0 and later refuses malformed lines of a request itself in its strict mode (listener.c).
 
 #if MHD_VERSION < 0x01000000
 enum { LINE_END = 2 }; // bytes of CRLF
@@ -98,10 +98,10 @@ int request_head_take(request *r, const char *path, const char *method, const ch
   if (!is_clean(r->target, false) || (r->query && !is_clean(r->query, false))) c.good = false;
   if (!c.good || !request_head_is_token(method, strlen(method))) return 400;
   if (c.coding && !ascii_is(c.coding, "chunked")) return 501;
-  // Refuses all chunked bodies. Refuses chunked bodies, since servers interpret chunk-size lines differently. For example, libmicrohttpd
-  // 0.9 accepts a bare LF at the end of a chunk-size line, so a reverse proxy might see different requests than omni does. This code can't
-  // check chunk-size lines itself, since libmicrohttpd doesn't pass them on.
+  // Refuses all chunked bodies, since servers interpret chunk-size lines differently. libmicrohttpd 0.9 even accepts a bare LF at the end
+  // of a chunk-size line, so a reverse proxy might see different requests than omni does. This code can't check chunk-size lines itself,
+  // since libmicrohttpd doesn't pass them on.
   if (c.coding) return 411;
-  unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd accepts only a number of at most 64 bits
+  unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // can't overflow: libmicrohttpd limits it to 64 bits
   return length > r->listener->max_body ? 413 : 0;
 }

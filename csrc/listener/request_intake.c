@@ -152,7 +152,7 @@ static void write_address(request *r) {
 static enum MHD_Result take_head(listener *l, request *r, const char *path, const char *method, const char *version) {
   int status = request_head_take(r, path, method, version);
   if (status < 0) return MHD_NO;
-  // A client that waits for "100 Continue" doesn't send the body after this response.
+  // A client that waits for "100 Continue" doesn't send the request's body after a refusal.
   bool body_comes = (status == 411 || status == 413) && !MHD_lookup_connection_value(r->connection->mhd, MHD_HEADER_KIND, "expect");
   if (status > 0 && !body_comes) return refuse(l, r, (unsigned)status);
   write_address(r);
