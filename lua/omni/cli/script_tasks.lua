@@ -29,7 +29,8 @@ local Running_mt = {
   end,
 }
 
--- Runs one of the script's submits. Once `settle` has been called, no submit starts, and no submit returns to the script.
+-- Runs one of the script's submits. Once `settle` has been called, no further submit starts, and a submit in progress doesn't return to the
+-- script any more.
 local function around(stop, run)
   if stopped then loop.park() end -- never resumed
   local task, problem
@@ -49,7 +50,7 @@ local function watch_all()
   submits.set_around(around)
 end
 
----Prevents further submits, and waits for the responses to submits in progress. Runs in a fiber.
+---Prevents further submits by the script, and waits for the responses to the script's submits in progress. Runs in a fiber.
 local function settle()
   stopped, waiter = true, loop.current()
   for stop, fiber in pairs(running) do

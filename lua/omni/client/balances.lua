@@ -29,7 +29,7 @@ local function each(client)
   return found
 end
 
----Adds up the balances. Leaves out balances that couldn't be queried.
+---Adds up the balances. The sum leaves out balances that couldn't be queried.
 ---@param found omni.Balance[]
 ---@return number|nil sum         nil if no balance could be queried
 ---@return omni.Error|nil problem the first query that failed

@@ -64,7 +64,8 @@ end
 ---Downloads a file into PATH.part, and renames it to PATH once the file is complete and on disk. Resumes an interrupted download if the
 ---server's headers prove that the file is still the same. Fails after the client's `retry_for` seconds without a new byte. The function
 ---`accept` gets the first bytes, the response's Content-Encoding and the path of the downloaded file. To refuse the file, `accept` returns
----a failure; `accept` can wait. If `aside` is true, a different file at PATH is renamed (`step_aside`) instead of replaced.
+---a failure; `accept` can wait. If `aside` is true, renames an existing file at PATH that has other content (`step_aside`) instead of
+---replacing it.
 ---@param client omni.Client
 ---@param url string
 ---@param path string

@@ -11,7 +11,7 @@ local transports = require "omni.http.transport"
 
 local TASK_LASTS <const> = 3600       -- number of seconds for which a submitted task counts as in flight (csrc/ledger/verbs.h, IN_FLIGHT)
 local UNKNOWN_LASTS <const> = 1800    -- number of seconds for which a submit with an unknown outcome counts as in flight
-local LOOK_EVERY <const> = 2          -- seconds between reads of a ledger row
+local LOOK_EVERY <const> = 2          -- seconds between two reads of the ledger row of a submit without a task id
 local NO_CREDITS_LASTS <const> = 600  -- seconds until omni tries a key without credits again
 
 ---@class omni.Key
@@ -65,8 +65,8 @@ local function poll_until_over(self, task)
   end)
 end
 
--- Releases the slots of old tasks. If a key has no limit, omni doesn't poll a task that no fiber awaits. A task that no fiber awaits counts
--- as in flight until a query finds that it is over, but for an hour at most.
+-- Releases the slots of tasks that were submitted more than an hour ago. If a key has no limit, omni doesn't poll a task that no fiber
+-- awaits. A task that no fiber awaits counts as in flight until a query finds that it is over, but for an hour at most.
 local function release_old(self)
   local started, time = self.started, core.now()
   while started.first <= started.last and time - started[started.first].at >= TASK_LASTS do

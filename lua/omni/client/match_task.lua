@@ -22,8 +22,8 @@ local function names_file(value)
   return false
 end
 
--- Returns whether a field that wasn't submitted could be a default value that the service added. A default value is never an array item,
--- and never contains a URL.
+-- Returns whether a field that wasn't submitted could be a default value that the service added. A default value that the service adds is
+-- never an array item, and never contains a URL.
 local function may_be_added(name, value)
   return type(name) == "string" and not names_file(value)
 end

@@ -4,7 +4,7 @@
 
 local core = require "omni.core"
 
----Finds out why the ledger wrote no row, and returns that failure.
+---Finds out why the ledger wrote no row for a submit, and returns the reason as a failure.
 ---@param submit omni.Submit
 ---@return table failure  `no_slot`: omni tries again as soon as the key has a free slot
 local function reason(submit)

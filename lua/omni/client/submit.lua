@@ -182,7 +182,7 @@ function Submit_methods:note_outcome(id, failure)
   self.stop.task_id, self.stop.unknown = id, failure ~= nil and failure.code == "submit_unknown" or nil
 end
 
--- The parameters that the ledger checks and rewrites on each attempt.
+-- The parameters of a submit that the ledger checks and rewrites on each attempt to send the submit.
 local CHECKED <const> = {
   "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of", "idempotency_key",
 }

@@ -81,7 +81,7 @@ function command.run(given)
     base_url = given.base_url, ledger = given.ledger, store = given.store, on_event = message.client_hook(message.print),
   }
   if not client then return message.exit(2, problem) end
-  return require("omni.cli.signals").run(function() return listen(given, client) end) or 0 -- Ctrl-C is the normal way to end the command
+  return require("omni.cli.signals").run(function() return listen(given, client) end) or 0 -- exit code 0, since Ctrl-C is the normal end
 end
 
 return command

@@ -58,7 +58,7 @@ local function fail(called, problem)
       or "it may have been accepted and charged. Compare the balance: omni credits"
     called:fail(problem)
     return 4
-  elseif problem.task_id and problem.sent == "answered" then -- the service accepted the submit, but the ledger couldn't record that
+  elseif problem.task_id and problem.sent == "answered" then -- the submit was accepted, but the ledger couldn't record the task id
     called:print { problem.task_id }
     called:fail(problem)
     return 1
@@ -67,7 +67,8 @@ local function fail(called, problem)
   return problem.code == "invalid_input" and 2 or 3
 end
 
--- Submits the input, and prints the task id before anything else. If interrupted after the request was sent, still waits for the response.
+-- Submits the input, and prints the task id before anything else. If the user presses Ctrl-C after the request was sent, still waits for
+-- the response.
 local function submit(called, model, input, estimate, on_interrupt)
   local stop = {}
   on_interrupt(function(leave)

@@ -9,7 +9,7 @@ local MOST_WAITS <const> = 3 -- maximum number of lines that show what the run i
 local FEW <const> = 3     -- if there are at most this many reused scenes, each has its own line
 local WIDE <const> = 72   -- if the terminal has at least this many columns, times are written in full
 local BAR <const> = 20    -- width of the cut's progress bar in columns, if there is room
-local SOON <const> = 0.05 -- for this many seconds after a redraw, events don't cause another redraw until the next tick
+local SOON <const> = 0.05 -- an event within this many seconds after a redraw is shown only at the next call of `tick`
 
 local in_flight = { submitting = true, pending = true, running = true, fetching = true }
 local troubles = { "failed", "refused", "blocked", "unknown", "interrupted" }

@@ -89,7 +89,7 @@ local function rows_of(plan, options)
       local row = { action = entry.action, name = text.clean(entry.scene), price = price(entry, options.sandbox) }
       row.why = reason_of(plan, entry)
       if entry.action == "expired" then row.ways = next_command.after_loss(options.given, entry.scene, entry.row.id, options.ledger) end
-      if entry.action == "unknown" and not options.fold then -- after a run, the summary lists the possible next steps instead
+      if entry.action == "unknown" and not options.fold then -- with `fold`, the run's summary lists the next steps
         row.ways = next_command.ways_out(options.given, entry.scene, entry.row.id, options.ledger)
       end
       rows[#rows + 1] = row

@@ -8,7 +8,7 @@ local core = require "omni.core"
 local text = require "omni.cli.view.text"
 local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 
-local FEW <const> = 3 -- more reused scenes than this share a line; this many scenes with the same reason, or more, share a line
+local FEW <const> = 3 -- if more scenes than this are reused, they share a line; this many scenes with one reason also do
 
 -- The exit codes (docs/cli.md).
 local exit_codes = { done = 0, failed = 1, misuse = 2, refused = 3, unknown = 4, interrupted = 130 }

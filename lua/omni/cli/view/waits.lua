@@ -12,8 +12,8 @@ local transfer = require "omni.cli.view.transfer"
 local SLOW <const> = 3     -- seconds after which a request without a response, or a transfer, counts as a wait
 local STALLED <const> = 5  -- a transfer has stalled after this many seconds without a byte, or after `patience` seconds if that is longer
 local BRIEF <const> = 1    -- seconds after which a wait for a slot is shown
-local GRACE <const> = 1    -- if a retry fails within this many seconds, the same wait continues
-local WORDY <const> = 70   -- if there are at least this many columns, a transfer's description contains a verb
+local GRACE <const> = 1    -- if a retry fails within this many seconds, the wait for the retry continues
+local WORDY <const> = 70   -- on a line of at least this many columns, a transfer's description contains a verb
 
 ---@alias omni.cli.WaitKind
 ---| "lock"      another run uses the output folder
