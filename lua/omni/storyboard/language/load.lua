@@ -116,7 +116,7 @@ local function trusted_words(folder, found)
   return words
 end
 
--- Returns the globals of a trusted board. With these globals, `require`, `dofile` and `loadfile` find files next to the board.
+-- Returns the globals of a trusted board. In a trusted board, `require`, `dofile` and `loadfile` find files next to the board.
 local function trusted_environment(path, folder, set, found)
   local words = trusted_words(folder, found)
   local environment = {

@@ -91,7 +91,7 @@ local words = {
   references = true, first_frame = true, video = true, continues = true,
 }
 
--- The fields that can specify a scene's video. A scene that sets one of these fields inherits none of the others from the defaults.
+-- The fields that can specify a scene's video. A scene that sets one of these video fields inherits no other video field from the defaults.
 local video_fields = { "video", "continues", "video_list" }
 
 -- Maps some of a model's fields to the scene fields that can set them.

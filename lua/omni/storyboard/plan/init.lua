@@ -83,7 +83,7 @@ local known = {
   client = "any", directory = "path", only = "table", redo = "table", resubmit = "table", prices = "boolean",
 }
 
--- Returns the SHA-256 digest of a file that can be uploaded, and stores it for the run.
+-- Returns the SHA-256 digest of a file that can be uploaded, and stores the digest for the run.
 function Planner_methods:digest(path)
   local fine, unusable = upload.check(path)
   if not fine then return nil, unusable end

@@ -62,7 +62,7 @@ function Rows_methods:of_submit(planned)
   local row, dead = nil, { gone = self.client.is_sandbox, failed = true, refused = true, forgotten = true }
   for _, candidate in ipairs(self:get("by_identity", planned.identity)) do
     local foreign = self.client.is_sandbox and not self.client:serves(candidate) and candidate.state ~= "success"
-    if not foreign and not dead[candidate.state] then -- a closed sandbox's tasks no longer exist
+    if not foreign and not dead[candidate.state] then -- skips a closed sandbox's tasks, which no longer exist
       row = candidate
       break
     end

@@ -7,7 +7,7 @@ local err = require "omni.error"
 local errors = require "omni.storyboard.language.errors"
 local listed = require("omni.storyboard.language.defaults_check").listed
 
--- Returns an error if the board's problems prevent a run. The error's `problems` field lists all of these problems.
+-- Returns an error if the board's problems prevent a run. The error's `problems` field lists all of the board's problems.
 local function problems_of(plan)
   local found, by_message = table.move(plan.problems, 1, #plan.problems, 1, {}), {}
   for index, planned in ipairs(plan.scenes) do

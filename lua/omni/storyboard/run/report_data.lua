@@ -46,7 +46,8 @@ local function references(scene)
   return list
 end
 
--- Returns the options for the commands that the report shows. If the run has no command line, the options don't reveal the board's folder.
+-- Returns the options for the commands that the report shows. If a program rather than the command line has started the run, the options
+-- don't reveal the board's folder.
 local function command_line_of(run)
   local path = run.plan.board.path
   return run.command_line or { board = path and paths.name(path) or "BOARD", sandbox = run.client.is_sandbox }
