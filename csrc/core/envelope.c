@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Converts a response's untrusted bytes to the envelope's data or to a failure. Reads the envelope in place, and decodes only the data that
-// Lua needs. Uses a separate instance of lua-cjson (core.json), so that no other module can change that instance's settings.
+// Converts the untrusted bytes of a response to the data in the response's envelope, or to a failure. Reads the envelope in place, and
+// decodes only the data that Lua needs. Uses a separate instance of lua-cjson (core.json), so that no other module can change that
+// instance's settings.
 #include "core/envelope.h"
 
 #include <lauxlib.h>

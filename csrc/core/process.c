@@ -231,7 +231,7 @@ static int timeout(lua_State *L) {
 static int step(lua_State *L) {
   process *p = check(L);
   if (!p->ended) {
-    // Checks whether the program has ended before reading the pipes, so that no output is missed.
+    // Before reading the pipes, checks whether the program has ended, so that no output is missed.
     bool end = has_ended(p, WNOHANG);
     bool read_out = end ? process_output_read_rest(&p->out, p->poll_set) : process_output_read(&p->out, p->poll_set, AT_ONCE);
     bool read_err = end ? process_output_read_rest(&p->err, p->poll_set) : process_output_read(&p->err, p->poll_set, AT_ONCE);

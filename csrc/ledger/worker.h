@@ -43,8 +43,8 @@ bool worker_trouble(worker *w, char *text, size_t size);
 void worker_listen(worker *w, bool listening);
 // Replaces the buffer's bytes with the notifications that have arrived; each ends with a NUL. Returns false if no notification has arrived.
 bool worker_take_notifications(worker *w, buffer *into);
-// Runs the requests that are still waiting, ends the thread and closes the database. Afterwards, worker_take still returns the finished
-// requests. Idempotent.
+// Runs the requests that are still waiting, ends the thread and closes the database. After worker_stop, worker_take still returns the
+// finished requests. Idempotent.
 void worker_stop(worker *w);
 // Stops the worker and frees its memory.
 void worker_release(worker *w);

@@ -23,7 +23,7 @@ struct database {
   sqlite3 *db; // NULL until the file is open
   sqlite3_stmt *statements[VERBS];
   bool full_sync;   // whether a commit waits until its data is on disk
-  bool needs_checkpoint; // whether the main file lacks commits that concern money
+  bool needs_checkpoint; // whether the log contains commits that concern money and aren't in the main file yet
   bool doubtful;         // whether the write-ahead log may have lost bytes; true after opening, and after a failed read, write or sync
   session session;
 };

@@ -205,9 +205,9 @@ bool request_push(lua_State *L, listener *l);
 // Resumes the suspended connection of a queued or held request. `state` is REQUEST_ANSWERED or REQUEST_DROPPED.
 void request_wake(request *r, request_state state);
 
-// response_from_text and response_from_file return a response whose body is a copy of a string, or a part of a file (length -1: the rest of
-// the file). The body ends early, after `cut` bytes, unless `cut` is -1. Both functions return NULL when memory runs out. If the file can't
-// be read, response_from_file returns NULL and sets `*why`.
+// response_from_text returns a response whose body is a copy of a string; response_from_file returns one whose body is a part of a file
+// (length -1: the rest of the file). The body ends early, after `cut` bytes, unless `cut` is -1. Both functions return NULL when memory
+// runs out. If the file can't be read, response_from_file returns NULL and sets `*why`.
 struct MHD_Response *response_from_text(listener *l, const char *text, size_t length, lua_Integer cut);
 struct MHD_Response *response_from_file(listener *l, const char *file, lua_Integer offset, lua_Integer length, lua_Integer cut,
                                       const char **why);
