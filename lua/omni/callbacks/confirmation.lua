@@ -175,7 +175,8 @@ local function await_settled(self, ledger, row)
   if entry.task_id then return self.tokens.tasks[entry.hash] or self.client:task(entry.task_id) end
   entry.own, entry.ledger, entry.row, entry.unknown, entry.kept = nil, ledger, entry.row or row, true, entry.kept or row.callback_task_id
   if entry.kept then confirm(self, entry) end
-  local deadline = core.now() + math.max(0, row.intended_at + SETTLES_FOR - os.time())
+  local left = row.intended_at + SETTLES_FOR - os.time()
+  local deadline = core.now() + math.max(0, math.min(left, SETTLES_FOR)) -- the clock may have jumped back since the submit
   local waiter <close> = setmetatable({ entry = entry, fiber = loop.current() }, Waiter_mt)
   local task
   while not task and core.now() < deadline and not self.closed do

@@ -276,6 +276,20 @@ describe("running a board", function()
     end
   end)
 
+  it("can be interrupted from its own on_event while it makes the film and the report", function()
+    for _, place in ipairs { "cutting", "film", "report" } do
+      studio.open({ seconds = 0.05 }, function(s)
+        local run
+        run = s:begin(board_of "a", { on_event = function(event)
+          if event.event == place then run:interrupt() end
+        end })
+        local summary = run:join()
+        assert.same({ "fetched" }, statuses(summary), place)
+        assert.equal(place ~= "report", summary.interrupted) -- after the report, nothing is left to be stopped
+      end)
+    end
+  end)
+
   it("that is interrupted waits for the response to a sent submit, which contains the task id", function()
     studio.open({ seconds = 60, faults = { "slow:on=submit,delay=0.2" } }, function(s)
       local run

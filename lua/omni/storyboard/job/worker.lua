@@ -37,8 +37,7 @@ local Worker_mt = { __name = "omni.worker", __index = Worker_methods }
 ---workers. Then `omni.work` returns.
 function Worker_methods:stop()
   self.stopped = true
-  -- in a separate fiber, since one of the run's fibers may call this function, and a run can't interrupt the current fiber
-  if self.run then loop.background(self.run.interrupt, self.run) end
+  if self.run then self.run:interrupt() end
   if self.idle and not self.idle:done() then self.idle:cancel() end
 end
 

@@ -74,10 +74,17 @@ end
 
 -- --- the run
 
+-- Stops a fiber by calling `stop`. A fiber can't cancel itself. If the running fiber is to be stopped, because its `on_event` hook called
+-- `interrupt`, another fiber calls `stop`.
+local function stop_from_outside(fiber, stop, ...)
+  if not fiber or fiber:done() then return end
+  if fiber == loop.current() then loop.background(stop, ...) else stop(...) end
+end
+
 -- Cancels a scene's fiber, unless the fiber is sending a submit.
 local function stop_scene(run, record)
   local fiber = record.fiber
-  if not fiber or fiber:done() or record.stop.sending then return end
+  if fiber:done() or record.stop.sending then return end
   fiber:cancel()
   if record.task_id then
     set_status(run, record, "interrupted")
@@ -94,19 +101,12 @@ function Run_methods:interrupt()
   self.stopped = true
   for _, record in ipairs(self.records) do
     record.stop.requested = true
-    if record.fiber and record.fiber == loop.current() then
-      loop.background(stop_scene, self, record) -- the scene's own `on_event` called `interrupt`, and a fiber can't cancel itself
-    else
-      stop_scene(self, record)
-    end
+    stop_from_outside(record.fiber, stop_scene, self, record)
   end
-  for _, fibers in ipairs { self.making, self.storing } do
-    for _, fiber in pairs(fibers) do
-      if not fiber:done() then fiber:cancel() end
-    end
+  for _, fibers in ipairs { self.making, self.storing, { self.finishing } } do
+    for _, fiber in pairs(fibers) do stop_from_outside(fiber, fiber.cancel, fiber) end
   end
   self.thumbnails:close()
-  if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
 ---Fetches a scene's clip again, because the clip can't be decoded. If several callers request the same clip, fetches the clip only once.
