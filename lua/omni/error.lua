@@ -32,8 +32,8 @@ local function cleaned(text)
   return (text:gsub("[^\n\t]+", function(part) return (core.clean(part)) end))
 end
 
--- Returns the text that the Lua interpreter prints for an uncaught error. Removes control characters, because the message may quote a
--- response from the service.
+-- Returns the text that the Lua interpreter prints for an uncaught error. Removes control characters, because an error's message may quote
+-- a response from the service.
 function Error_mt:__tostring()
   local about = {}
   if self.status then about[#about + 1] = "status " .. self.status end

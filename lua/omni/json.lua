@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Encodes Lua values as JSON, and decodes JSON. Uses lua-cjson only for decoding, since different versions of lua-cjson encode differently.
--- For example, lua-cjson 2.1.0 writes numbers with at most 14 digits, and writes every empty table as {}.
+-- Version 2.1.0 of lua-cjson writes numbers with at most 14 digits, and writes every empty table as {}.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -165,7 +165,7 @@ end
 local shapes = setmetatable({}, { __mode = "k" }) -- metatable → fields, as { name =, optional = }
 local Raw_mt = { __name = "omni.json.raw" }
 
--- Returns the names of the shape's fields that are present in the value, in the shape's order.
+-- Returns the names of the fields to write for a table with a shape (see `shape`), in the shape's order.
 local function names_of_shape(value, fields)
   local names = {}
   for _, field in ipairs(fields) do
@@ -231,7 +231,8 @@ end
 ---@field printed? boolean  escape characters that can confuse a terminal or mislead a reader
 ---@field canonical? boolean  write the form that digests are computed from (`canonical`)
 
----Encodes a value as JSON. An object's fields are sorted bytewise by name. An object with a shape keeps the shape's order instead.
+---Encodes a value as JSON. An object's fields are sorted bytewise by name. The fields of an object with a shape (see `shape`) keep the
+---shape's order.
 ---@param value any
 ---@param options omni.json.Options
 ---@return string|nil json
@@ -245,7 +246,7 @@ end
 
 local for_service <const> = { empty = "object" }
 
----Encodes a value as JSON for a request to the service. An empty table without a mark becomes an object.
+---Encodes a value as JSON for a request to the service. An empty table that isn't marked as an array becomes an object.
 ---@param value any
 ---@param name string  the value's name in error messages
 ---@return string|nil json
@@ -264,8 +265,8 @@ end
 
 local for_text <const> = { empty = "array", repair = true }
 
----Encodes a value as JSON for omni's own files and the sandbox's responses. An empty table without a mark becomes an array. Raises an error
----for a value that JSON can't represent.
+---Encodes a value as JSON for omni's own files and the sandbox's responses. An empty table that isn't marked as an object becomes an array.
+---Raises an error for a value that JSON can't represent.
 ---@param value any
 ---@return string
 local function text(value) return write_or_raise(value, for_text) end
@@ -280,8 +281,8 @@ local function printed(value) return write_or_raise(value, for_terminal) end
 local for_digests <const> = { canonical = true }
 
 ---Encodes a value as canonical JSON, from which digests are computed. Names are sorted, each number has only one form, only necessary
----escapes are used, and every empty table becomes {}. A scene's identity is a digest of its canonical JSON. Any change to the canonical
----form would therefore turn every scene of every board into a new scene.
+---escapes are used, and every empty table becomes {}. A scene's identity is a digest of its canonical JSON. Any change to canonical JSON
+---would therefore change the identity of every scene on every board.
 ---@param value any  a value that `encode` accepts
 ---@return string
 local function canonical(value) return write_or_raise(value, for_digests) end
@@ -322,7 +323,8 @@ local function exact_number(token)
 end
 
 -- Prepares a JSON text for the decoder, which would turn both [] and {} into an empty table, and long whole numbers into floats. Puts a
--- random string, `sign`, into each empty array. Replaces each long whole number with a string: `sign` followed by the digits.
+-- random string, `sign`, into each empty array, so that the decoded array isn't empty. Replaces each long whole number with a string:
+-- `sign` followed by the digits.
 local function with_signs(json, sign)
   local parts, from, at = {}, 1, json:find('["%[%-%d]')
   while at do

@@ -13,7 +13,8 @@ local LONGEST <const> = 1e9 -- milliseconds
 local Host_methods = {}
 local Host_mt = { __name = "omni.luv_host", __index = Host_methods }
 
--- Sets the timer for the next turn of omni's event loop. The handles keep uv.run from returning while a fiber runs, but not otherwise.
+-- Sets the timer for the next turn of omni's event loop. The poll handle and the timer keep uv.run from returning while a fiber runs, but
+-- not otherwise.
 local function prepare(self)
   local seconds, change = loop:timeout(), loop:empty() and uv.unref or uv.ref
   self.timer:stop()

@@ -163,8 +163,8 @@ local function path(value, what, level)
   return argument(value, "path", what, level) -- a tail call, so that the caller's caller stays the same
 end
 
----Makes a class's methods raise an error, at the line of their caller, if the first argument isn't an object of the class. A method called
----with a dot instead of a colon gets such an argument.
+---Makes a class's methods raise an error, at the line of their caller, if the first argument isn't an object of the class. A call with a
+---dot instead of a colon passes a wrong first argument.
 ---@param methods table<string, function>
 ---@param mt table  the class's metatable
 ---@param name string  what messages call an object: "client"

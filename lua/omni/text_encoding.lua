@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Decodes text from key files, JSON files and environment variables. For URLs, use core.normalize_url instead.
+-- Decodes text from key files, JSON files and environment variables. Use core.normalize_url, not this module, for URLs.
 
 -- Converts UTF-16 text that begins with a byte order mark to UTF-8. An unpaired surrogate becomes U+FFFD.
 local function from_utf16(text, format)

@@ -7,8 +7,8 @@ local loop = require "omni.loop"
 local matching = require "omni.client.match_task"
 local poller = require "omni.client.poller"
 
-local SETTLES_FOR <const> = 1800 -- seconds after a submit request during which a callback can still determine its outcome
-local QUERY_EVERY <const> = 1    -- minimum number of seconds between two queries for the same token
+local SETTLES_FOR <const> = 1800 -- seconds after a submit request during which a callback can still determine the submit's outcome
+local QUERY_EVERY <const> = 1    -- minimum number of seconds between two queries to confirm callbacks with the same token
 local MAX_QUERIES <const> = 10   -- number of unsuccessful queries after which omni stops trying to confirm a callback
 local LOOK_EVERY <const> = 2     -- seconds between checks of whether another program has determined a submit's outcome
 
@@ -22,7 +22,7 @@ local function report(self, event)
 end
 
 -- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns true if omni could determine whether
--- the task belongs to the submit.
+-- the named task belongs to the submit.
 local function settle(self, entry)
   local row = entry.row
   local task, problem = matching.match(self.client, entry.ledger, row, entry.kept)
@@ -35,14 +35,14 @@ local function settle(self, entry)
     report(self, { event = "settled", task_id = task.id, state = task.status, scene = row.scene })
     return true
   elseif problem.code == "task_mismatch" then
-    entry.kept, entry.heard = nil, nil -- a callback that names the right task may still arrive
+    entry.kept, entry.heard = nil, nil -- forgets the wrong task: a callback that names the right one may still arrive
     return true
   end
   return false
 end
 
--- Queries the task that a callback named. Returns true if the callback needs no further query. A callback that reports a finished task
--- needs another query as long as the service reports that the task is still running.
+-- Queries the task that a callback named. Returns true if omni needs no further query to confirm the callback. If the callback reports a
+-- finished task, but the query doesn't, omni must query the task again.
 local function check(self, entry)
   if entry.unknown then return settle(self, entry) end
   local task, over = self.tokens.tasks[entry.hash]
@@ -84,7 +84,7 @@ local function work_on(self, entry)
   if entry.due then confirm(self, entry) end
 end
 
--- Starts another worker, unless a worker is already starting or there are already enough workers.
+-- Starts another worker (a fiber that confirms callbacks), unless a worker is already starting or there are already enough workers.
 local function start_worker(self)
   local queue = self.confirming
   if queue.starting or queue.working >= self.client.connections then return end

@@ -10,7 +10,7 @@ local options = require "omni.options"
 local tokens = require "omni.callbacks.token"
 
 local MAX_BODY <const> = 1048576
-local MAX_HEADER <const> = 4096 -- maximum size in bytes; libmicrohttpd clears several times this much memory for each request
+local MAX_HEADER <const> = 4096 -- maximum size of the headers in bytes; libmicrohttpd clears several times this much memory per request
 local MAX_LOCAL <const> = 1000 -- maximum number of connections from one address on the loopback interface
 
 ---@class omni.Receiver
@@ -34,8 +34,8 @@ local RESPONSES <const> = {
 
 -- --- requests
 
--- If the submit's response hasn't arrived yet or was lost, records the task that the callback named. The record is on disk before the
--- receiver responds to the callback, since the service might not send the callback again.
+-- Records the task that a callback named if the submit's response hasn't arrived yet or was lost. The record is on disk before the receiver
+-- responds to the callback, since the service might not send the callback again.
 local function record_named_task(self, entry, id)
   entry.kept = id
   if entry.heard then return true end
@@ -94,7 +94,7 @@ end
 local function accept_expected(self, number, final)
   self.counts.accepted = self.counts.accepted + 1
   local entry = self.tokens.expected[number]
-  if not entry then return end -- the receiver has dropped the token in the meantime
+  if not entry then return end -- the receiver has dropped the token since the callback arrived
   entry.final = entry.final or final
   confirming.confirm(self, entry)
 end
@@ -215,8 +215,8 @@ local function serve(self, given)
 end
 
 ---Opens a receiver for a client. Once the receiver is open, each submit without its own callback URL gets a callback URL that contains a
----secret token. With a receiver, `task:await` waits for the callback, and queries the task only every `poll` seconds in case the callback
----gets lost.
+---secret token. With a receiver, `task:await` waits for the task's callback, and queries the task only every `poll` seconds in case the
+---callback gets lost.
 ---@param given omni.CallbacksOptions
 ---@return omni.Receiver|nil  the open receiver; close the receiver when you no longer need it
 ---@return omni.Error|nil     codes: listen_failed, invalid_input

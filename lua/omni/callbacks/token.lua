@@ -47,7 +47,7 @@ local function drop(self, hash)
   self.expected[entry.number] = nil
 end
 
--- Marks a token's task as finished. If memory then holds too many tokens of finished tasks, drops the oldest of these tokens.
+-- Marks a token's task as finished. If memory holds more than KEPT tokens of finished tasks, drops the oldest of them.
 local function retire(self, entry)
   if entry.over then return end
   entry.over, entry.row, entry.unknown = true, nil, nil
@@ -57,9 +57,9 @@ local function retire(self, entry)
   self.ended[slot], self.ended_last = entry.hash, slot
 end
 
--- Removes from memory each token whose task has ended without a callback or has no handle, or whose submit won't get a response. The
--- removed tokens remain in the ledger. A sweep starts when the number of tokens added since the last sweep exceeds the number that were
--- left after that sweep.
+-- Removes from memory each token whose task has ended without a callback or has no handle, or whose submit won't get a response. The tokens
+-- that `sweep` removes remain in the ledger. The function `add` starts a sweep once it has added more tokens than the last sweep left in
+-- memory.
 local function sweep(self)
   local now, live, ledger = core.now(), 0, self.client:ledgers()[1]
   for hash, entry in pairs(self.entries) do

@@ -34,7 +34,7 @@ end
 
 local riff, ogg, matroska, family = begins "RIFF", begins "OggS", begins "\x1A\x45\xDF\xA3", begins("ftyp", 5)
 
--- Returns a function that tests whether an MPEG-4 file has one of these major brands. Also returns the set of these brands.
+-- Returns a function that tests whether an MPEG-4 file has one of the major brands in `names`. Also returns these brands as a set.
 local function brand(names)
   local known = {}
   for _, name in ipairs(names) do known[name] = true end
@@ -78,8 +78,8 @@ local rows = {
   { name = "an HEIC or AVIF image",
     fits = brand { "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis" } },
   { name = "MOV", type = "video/quicktime", endings = { ".mov", ".qt" }, fits = either(brand { "qt  " }, old_film) },
-  -- Some programs write audio files with a brand that is meant for videos. For such a brand, the file name's extension decides between
-  -- audio and video.
+  -- Some programs write audio files with a brand that is meant for videos. If a file has a video's brand, the extension in the file's name
+  -- decides between audio and video.
   { name = "M4A", type = "audio/mp4", endings = { ".m4a" }, fits = brand { "M4A ", "M4B " }, within = "MP4" },
   { name = "MP4", type = "video/mp4", endings = { ".mp4", ".m4v" }, fits = either(named_film, reads_as_film) },
   { name = "WebM", type = "video/webm", endings = { ".webm" }, fits = both(matroska, holds("\x42\x82.webm", 128)) },

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Checks whether an MP4 or MOV file is complete. Such a file is a sequence of boxes (ISO/IEC 14496-12). Each box begins with its size and
--- its type; the box "moov" describes the pictures and the sound.
+-- Checks whether an MP4 or MOV file is complete. An MP4 or MOV file is a sequence of boxes (ISO/IEC 14496-12). Each box begins with its
+-- size and its type; the box "moov" describes the pictures and the sound.
 
 local core = require "omni.core"
 local media_type = require "omni.file.media_type"
 
-local MOST_BOXES <const> = 10000 -- a film in fragments has two boxes for each fragment
+local MOST_BOXES <const> = 10000 -- maximum number of boxes to look at; a film in fragments has two boxes for each fragment
 local HEADER <const> = 8         -- bytes: size and type
-local LONG_HEADER <const> = 16   -- the size field is 1, and the size follows the type
+local LONG_HEADER <const> = 16   -- bytes in a box's header if the size field is 1 and the actual size follows the type
 local TO_THE_END <const>, LONG <const> = 0, 1
 
 local function cut_in(kind)
@@ -23,7 +23,7 @@ local function shortage(read, size)
   for number = 1, MOST_BOXES do
     local header = read(at, LONG_HEADER)
     if #header < HEADER then
-      if header:find "[^\0]" then return "it ends in the middle of a box" end -- some programs add a few zeros
+      if header:find "[^\0]" then return "it ends in the middle of a box" end -- some programs add a few zeros after the last box
       break
     end
     local length, kind = string.unpack(">I4c4", header)
@@ -31,7 +31,7 @@ local function shortage(read, size)
     if #header < shortest then return cut_in(kind) end
     if length == LONG then length = string.unpack(">i8", header, HEADER + 1) end
     if length == TO_THE_END and shortest == HEADER then length = size - at end
-    if length < 0 or length > size - at then return cut_in(kind) end -- 2^63 or more is negative in Lua
+    if length < 0 or length > size - at then return cut_in(kind) end -- a length of 2^63 or more is negative in Lua
     if length < shortest then break end -- not a box
     has_moov = has_moov or kind == "moov"
     at = at + length

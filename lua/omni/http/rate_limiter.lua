@@ -11,7 +11,7 @@ local wait_queue = require "omni.loop.wait_queue"
 -- Failures that pause all of a key's requests. Each number is the factor by which a failure multiplies the length of the pause.
 local PAUSES <const> = { rate_limited = 1, maintenance = 10 }
 
-local REPORTED <const> = 1 -- seconds; the limiter doesn't report a pause's extension if it is shorter than this
+local REPORTED <const> = 1 -- seconds: the shortest extension of a pause that the limiter reports
 
 ---Returns whether a failure pauses all of the key's requests.
 ---@param failure table
@@ -43,9 +43,9 @@ end
 local Limiter_methods = {}
 local Limiter_mt = { __name = "omni.rate_limiter", __index = Limiter_methods }
 
--- Ends a pause. After a pause, the limiter initially allows 1.5 times as many requests as succeeded before the pause. The service therefore
--- refuses at most one request for every two that it accepts. If fewer requests started than the window allows, and most of them succeeded,
--- their number reveals nothing about the service's limit, so the window doesn't change.
+-- Ends a pause. After a pause, the limiter initially allows 1.5 times as many requests as succeeded before the pause. With the factor 1.5,
+-- the service refuses at most one request for every two that it accepts. The window (the number of requests in a round) doesn't change if
+-- fewer requests started than it allows and at least half of them succeeded, since their number reveals nothing about the service's limit.
 local function end_pause(self)
   self.paused_until = nil
   if self.started >= self.window or self.started > 2 * self.succeeded then
@@ -55,7 +55,7 @@ local function end_pause(self)
   if self.events then loop.background(self.events.emit, self.events, { event = "resumed", key = self.key }) end
 end
 
--- Sets the next request's start time, even if the fiber that reserves the start fails.
+-- When a reservation is closed, sets the next request's start time, even if the fiber that reserved the start has failed.
 local Reservation_mt = {
   __close = function(reservation)
     local self = reservation.limiter
@@ -114,8 +114,8 @@ function Limiter_methods:is_idle()
   return self.queue:is_empty()
 end
 
--- Returns the request's number, which is its position in the queue. If the service refused the fiber's last request, returns that request's
--- number.
+-- Returns the number of the fiber's request, which determines the request's position in the queue. If the service refused the fiber's last
+-- request, the retry keeps that request's number.
 local function number_of(self)
   local number = self.numbers[loop.current()]
   if not number then

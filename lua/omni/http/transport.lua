@@ -103,7 +103,7 @@ end
 -- --- a submit
 
 -- A submit request that may have been sent but has no recorded outcome yet. `on_abandoned` receives the outcome if the submit's own fiber
--- can't, because the fiber was cancelled or the transport was closed. The fiber may be cancelled just after the response has arrived.
+-- can't, because the fiber was cancelled (perhaps just after the response arrived) or the transport was closed.
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.transport.submit", __index = Submit_methods }
 

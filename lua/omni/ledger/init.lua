@@ -10,14 +10,16 @@ local loop = require "omni.loop"
 local paths = require "omni.file.path"
 local pollable = require "omni.loop.pollable"
 
-local SETTLED <const> = 2 -- seconds; a file that changed more recently may change again within the same tick of the file system's clock
+-- The number of seconds after a file's last change before the ledger stores the file's digest. A second change within the same tick of the
+-- file system's clock would go unnoticed.
+local SETTLED <const> = 2
 
 ---@class omni.Ledger
 ---@field path string  path of the file, or address of the database
 ---@field is_shared boolean  whether several machines can share the ledger
 ---@field private machine string  prefix for paths in a ledger that several machines share
 ---@field sending table<integer, table>  the rows whose submits this handle's program is sending or recording, with their owners.
----  The table is weak, because an owner may not remove its row if memory runs out
+---  The table is weak, since a row stays in `sending` if memory runs out before its owner removes it
 ---@field on_trouble? fun(err: omni.Error|nil)  called with an error when verbs begin to wait for the database, and with nil when none waits
 ---@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: the caller also gets the error
 local Ledger_methods = {}
@@ -57,8 +59,8 @@ local function driver_of(self)
   end)
 end
 
--- Holds a verb's result for the fiber that is waiting for it. If the fiber is cancelled after it has been woken, `late` receives the result
--- instead.
+-- Holds a verb's result for the fiber that is waiting for it. If the fiber that waits for a verb is cancelled after it has been woken,
+-- `late` receives the verb's result.
 local Box_mt = {
   __close = function(box)
     box.fiber = nil
@@ -141,8 +143,8 @@ function Ledger_methods:note(verb, params, late)
   if self.handle then start(self, verb, params).late = late end
 end
 
----Marks a submit's row as `unknown` if no program will record the submit's outcome any more, and returns the row. Returns the row of any
----other submit unchanged. If memory runs out, a submit can end without a recorded outcome.
+---Marks a submit's row as `unknown` if no program will record the submit's outcome any more, and returns the row. Returns the row unchanged
+---if the submit's outcome has been or may still be recorded. If memory runs out, a submit can end without a recorded outcome.
 ---@param row table  a row of a submit
 ---@return table|nil row
 ---@return omni.Error|nil err
@@ -196,7 +198,8 @@ local function remembered(self, path)
   return self.digests[path] or self.older_digests[path]
 end
 
----Returns the SHA-256 digest of a file's contents. Reads the file only if its stamp differs from the stamp in the ledger.
+---Returns the SHA-256 digest of a file's contents. Reads the file only if its stamp (inode, size and times) differs from the stamp in the
+---ledger.
 ---@param path string
 ---@return string|nil sha256
 ---@return omni.Error|nil err  code "io"

@@ -3,7 +3,7 @@
 
 local err = require "omni.error"
 
-local on_error -- the function that the application has set, if any
+local on_error -- the function that the application has passed to `omni.on_error`, if any
 
 -- Returns text for any error value, even for one whose __tostring metamethod raises an error.
 local function text_of(problem)

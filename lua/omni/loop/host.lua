@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Contains the code that omni.cqueues and omni.luv share. With either module, another event loop (the host) drives omni's event loop, and
--- the host's code can call functions that run in fibers.
+-- Contains the code that omni.cqueues and omni.luv share. With omni.cqueues or omni.luv, another event loop (the host) drives omni's event
+-- loop, and the host's code can call functions that run in fibers.
 
 local caller = require "omni.loop.caller"
 local err = require "omni.error"

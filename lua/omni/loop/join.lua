@@ -8,8 +8,8 @@ local scheduler = require "omni.loop.scheduler"
 
 local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler.park
 
---- A caller that waits until fibers have ended. The object is an array of the fibers that the caller waits for. When the object is closed,
---- errors that the caller hasn't taken go to the fibers' scopes.
+--- A caller that waits until fibers have ended. An `omni.Join` is an array of the fibers that the caller waits for. When an `omni.Join` is
+--- closed, errors that the caller hasn't taken go to the fibers' scopes.
 ---@class omni.Join
 ---@field n integer
 ---@field left integer            how many of the fibers haven't ended
@@ -19,7 +19,7 @@ local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler
 local Join_methods = {}
 local Join_mt = { __name = "omni.join", __index = Join_methods }
 
----Begins to wait for fibers. From then on, the fibers keep their errors for this caller.
+---Begins to wait for fibers. Until the returned object is closed, the fibers keep their errors for the caller of `begin`.
 ---@param fibers omni.Fiber[]  with the field `n`; this table becomes the result
 ---@param name string          the public function, for messages
 ---@param fail_fast? boolean
@@ -91,8 +91,8 @@ end
 ---@class omni.Fiber
 local Fiber_methods = scheduler.Fiber_methods
 
----Waits until the fiber has ended. If the fiber failed, `join` raises the fiber's error, with the traceback. If the timeout expires first,
----the fiber continues to run.
+---Waits until the fiber has ended. If the fiber failed, `join` raises the fiber's error, with the traceback. If the timeout expires before
+---the fiber has ended, the fiber continues to run.
 ---@param opts? omni.JoinOptions
 ---@return any ...  the results of the fiber's function; after a timeout, nil and an error with the code "timeout"
 function Fiber_methods:join(opts)
@@ -135,8 +135,8 @@ end
 ---error of the first failed fiber in the list. The error's `others` field contains the errors of the other failed fibers.
 ---
 ---`omni.join(fibers, opts)` takes a list of fibers and a table of options. After `timeout` seconds, `omni.join` returns nil and an error
----with the code "timeout". With `fail_fast = true`, `omni.join` raises an error as soon as one fiber fails. After a timeout or with
----`fail_fast`, the other fibers continue to run; `omni.scope` would cancel them.
+---with the code "timeout". With `fail_fast = true`, `omni.join` raises an error as soon as one fiber fails. After a timeout, or after a
+---failure with `fail_fast`, the fibers that haven't ended continue to run; `omni.scope` would cancel them.
 ---@param ... omni.Fiber
 ---@return any ...
 local function join_all(...)

@@ -17,14 +17,14 @@ function Driver_methods:step()
   if self.work(self.source) then self:stop() end
 end
 
----Adds the object to the event loop, unless it has already been added.
+---Adds the driver's object to the event loop, unless the object has already been added.
 function Driver_methods:start()
   if self.started then return end
   loop.add(self)
   self.started = true
 end
 
----Removes the object from the event loop. Call `stop` before you close the object, since closing it closes its descriptor.
+---Removes the driver's object from the event loop. Call `stop` before you close the object, since closing it closes its descriptor.
 function Driver_methods:stop()
   loop.remove(self)
   self.started = false

@@ -41,7 +41,7 @@ local current                           -- the running fiber, if any
 local interrupted                       -- a fiber whose turn ended with an error in the scheduler itself, because memory ran out
 local stepping = false                  -- the coroutine that runs a step, if any
 local step                              -- defined below
-local on_change                         -- called when something changes outside of a step
+local on_change                         -- the function that was passed to `set_on_change`, if any
 
 -- --- parking and waking
 
@@ -81,7 +81,8 @@ local function end_step()
   interrupted, current, stepping = current, nil, false
 end
 
--- Returns whether a step is actually still running. A step may end without a call to `end_step` if memory runs out repeatedly.
+-- Returns whether the coroutine in `stepping` is still running a step. A step may end without a call to `end_step` if memory runs out
+-- repeatedly.
 local function is_on_stack()
   local level = 0
   while true do
@@ -109,7 +110,7 @@ end
 local function park(timeout)
   local fiber = current
   if not in_fiber() then error("there is no running fiber; call this inside omni.run or omni.spawn", 2) end
-  if fiber.slot then timers.clear(fiber) end -- memory ran out in an earlier call to `park`, and the fiber caught that error
+  if fiber.slot then timers.clear(fiber) end -- the timer of an earlier call to `park` that failed because memory ran out
   if timeout then timers.set(fiber, now() + timeout) end
   fiber.value = PARKED
   return yield(PARKED)
@@ -170,7 +171,7 @@ end
 
 local function after_resume(fiber, fine, ...)
   if ... == PARKED then return end
-  if fiber.slot then timers.clear(fiber) end -- memory ran out while the fiber was parking
+  if fiber.slot then timers.clear(fiber) end -- the timer of a call to `park` that failed because memory ran out
   if fine and status(fiber.co) == "suspended" then
     coroutine.close(fiber.co)
     finish(fiber, err.new { code = "coroutine_failed", message = "coroutine.yield was called in a fiber; use omni.sleep or omni.join" })
@@ -194,7 +195,7 @@ local function settle()
   interrupted = nil
 end
 
-local First_mt <const> = {} -- marks a fiber's first value: its function's arguments
+local First_mt <const> = {} -- the metatable of a new fiber's `value`: the arguments of the fiber's function
 
 local function run_fiber(fiber)
   current = fiber
@@ -270,7 +271,7 @@ local function step_pollables()
   end
 end
 
--- Marks the turn as ended, even if a pollable raises an error. The next turn then runs the fibers that this turn didn't reach.
+-- Ends a turn, even if a pollable raises an error. The next turn runs the fibers that the ended turn didn't reach.
 local Turn <const> = setmetatable({}, {
   __close = function()
     interrupted, current = current, nil

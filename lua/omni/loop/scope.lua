@@ -67,7 +67,7 @@ local function spawn(fn, ...)
 end
 
 ---Like `omni.spawn`, but no `omni.run` or `omni.scope` waits for the fiber or cancels it. A background fiber runs whenever the event loop
----runs. For example, a server handles each request in a background fiber.
+---runs. A server that `omni.serve` returns handles each request in a background fiber.
 ---@param fn function
 ---@return omni.Fiber
 local function background(fn, ...)

@@ -21,7 +21,7 @@ end
 
 ---Runs `fn(...)` with a deadline. At the deadline, `omni.timeout` cancels the function at the point where it is waiting, which aborts its
 ---requests and closes its to-be-closed variables. If a submit may have been sent before the deadline, omni records its outcome as unknown.
----Tasks that the service has accepted continue to run.
+---Tasks that the service has already accepted continue to run after the deadline.
 ---@param seconds number  above 0
 ---@param fn function
 ---@param ... any         its arguments

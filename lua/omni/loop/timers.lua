@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The event loop's timers: a binary heap of fibers in two arrays, ordered by the time at which each fiber wakes. `fiber.slot` is a fiber's
--- index in the heap. Where memory could run out in the middle of a change, the code calls no functions, since even a function call can
--- allocate memory.
+-- index in the heap. Functions that change the heap call no other functions, since even a function call can allocate memory and so fail
+-- in the middle of a change.
 
 local times, fibers, size = {}, {}, 0
 

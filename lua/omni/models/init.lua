@@ -155,7 +155,7 @@ local function schema_of(model)
     end
   end
   add(texts(root.required))
-  add(model.required_input_fields or {}, properties) -- if an unknown field were required, no input would be valid
+  add(model.required_input_fields or {}, properties) -- skips unknown fields: if one were required, no input would be valid
   return copy
 end
 

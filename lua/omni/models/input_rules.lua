@@ -84,7 +84,7 @@ local relations <const> = {
     local has_video = (array_length(input.video_list) or 0) > 0
     local published = type(properties.img_urls) == "table" and properties.img_urls.maxItems
     local most = has_video and MAX_IMAGES_WITH_VIDEO or MAX_IMAGES
-    -- If the service's published limit differs from omni's, the service's limit for inputs with a video may have changed, too.
+    -- If the service's published limit on images differs from omni's, the service's limit for inputs with a video may have changed, too.
     if count <= most or next(properties) and published ~= MAX_IMAGES then return nil end
     return invalid("img_urls", ("takes at most %d images%s, not %d"):format(most, has_video and " when a video is given" or "", count))
   end,

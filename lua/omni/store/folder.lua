@@ -103,7 +103,8 @@ function Folder_methods:check(content)
   core.remove(path)
   core.remove(folder)
   if not fine then return nil, problem end
-  -- Doesn't compare the file's stamps, since another machine may replace the object with the same content at any moment.
+  -- Reads the object back without comparing the file's stamps, since another machine may replace the file with an identical one at any
+  -- moment.
   local object <close> = io.open(path_of(self, sha256), "rb")
   if object and object:read(#content + 1) == content then return true end
   return fail(self, "doesn't return what was written")

@@ -18,14 +18,15 @@ local MARKER <const> = "omni keeps files here; each is named after its SHA-256.\
 local Store_methods = {}
 local Store_mt = { __name = "omni.store", __index = Store_methods }
 
----Returns whether a string is a bare SHA-256 digest. For example, the ledger adds a mark to the digest of a file that can't be decoded.
+---Returns whether a string is a bare SHA-256 digest. A digest isn't bare if the ledger has added a mark to it because the file can't be
+---decoded.
 ---@param text string
 ---@return boolean
 local function is_digest(text)
   return #text == 64 and not text:find "[^%x]"
 end
 
----Returns whether the store contains an object with this digest and size. Only `get` checks the object's content.
+---Returns whether the store contains an object with this digest and size. `has` doesn't check the object's content, but `get` does.
 ---@param sha256 string
 ---@param size integer
 ---@return boolean|nil

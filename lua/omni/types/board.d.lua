@@ -43,7 +43,7 @@
 ---@return omni.Storyboard
 function storyboard(fields) end
 
----Returns a scene. For example, write `scene "dawn" { prompt = "..." }`.
+---Creates a scene. `scene` returns a function that takes the scene's fields, so you can write `scene "dawn" { prompt = "..." }`.
 ---@param name string  the scene's name: 1 to 100 characters, unique on the board
 ---@return fun(fields: omni.SceneFields): omni.Scene
 function scene(name) end

@@ -63,10 +63,10 @@ function Exchange:head(most) end
 function Exchange:keep(replace) end
 ---Empties a complete download, so that no file remains when the exchange is closed.
 function Exchange:discard() end
----Returns the stamp of PATH.part (see Http:download).
+---Returns the stamp of PATH.part, which changes when another program writes to PATH.part.
 ---@return string|nil stamp
 function Exchange:stamp() end
----Returns how many times libcurl was about to send a request with a body. The client stops every attempt after the first.
+---Returns how many times libcurl was about to send a request with a body. The client stops every attempt to send a submit request again.
 ---@return integer
 function Exchange:sends() end
 ---Returns the value of one header in a finished exchange's response.

@@ -1,12 +1,13 @@
 ---@meta omni.ledger_sqlite
 -- SPDX-License-Identifier: MIT
 
----Stores submits in an SQLite file. Each handle has its own thread. The thread opens the file at the first verb and executes the verbs in
----order, each as one transaction. Only this thread waits for the disk and for other programs; Lua code never does. Call `step` when the
----descriptor is readable or the timeout has passed. Then call `finished` until it returns nothing, as the module omni.ledger does.
+---Stores submits in an SQLite file. Each handle has its own thread. The handle's thread opens the file at the first verb and executes the
+---verbs in order, each as one transaction. Only the handle's thread waits for the disk and for other programs; Lua code never does. Call
+---the handle's `step` when its descriptor is readable or its timeout has passed. After each `step`, call `finished` until it returns
+---nothing, as the module omni.ledger does.
 ---
----Each open handle locks one byte of the file FILE-alive. Until the handle is closed or its process ends, the lock shows other programs
----that the ledger is open.
+---Each open handle of a ledger in FILE locks one byte of the file FILE-alive. Until the handle is closed or its process ends, its lock on
+---FILE-alive shows other programs that the ledger is open.
 ---@class omni.LedgerHandle: omni.Source
 local LedgerHandle = {}
 
@@ -41,8 +42,8 @@ function LedgerHandle:trouble() end
 ---@param on boolean
 function LedgerHandle:listen(on) end
 
----Returns the next notification from another program, or nothing. The notification is "task ID" if the program has recorded the end of a
----task, or "account" if it has changed the table `account`. Notifications may get lost.
+---Returns the next notification from another program, or nothing. The notification is "task ID" if another program has recorded the end of
+---a task, or "account" if it has changed the table `account`. Notifications may get lost.
 ---@return string|nil
 function LedgerHandle:notified() end
 

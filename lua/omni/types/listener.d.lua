@@ -17,7 +17,8 @@
 ---@field body_timeout? number    seconds for the whole body, from the end of the headers (default 60)
 ---@field answer_timeout? number  seconds in which the client must receive the whole response (default 600)
 
----A small HTTP server. Call `step` when the descriptor is readable or the timeout has passed. Then call `next` until it returns nil.
+---A small HTTP server. Call the listener's `step` when its descriptor is readable or its timeout has passed. After each `step`, call `next`
+---until it returns nil.
 ---@class omni.Listener: omni.Source
 local Listener = {}
 
@@ -35,8 +36,8 @@ function Listener:step() end
 ---@return omni.Request|nil
 function Listener:next() end
 
----Registers a task's token. The listener then responds with 200 to a POST request whose path ends with the token and whose body names the
----task, and `next` doesn't return this request. Replaces any earlier registration of the token.
+---Registers a task's token. Once a token is registered, the listener responds with 200 to a POST request whose path ends with the token and
+---whose body names the task, and `next` doesn't return such a request. Replaces any earlier registration of the token.
 ---@param digest string   the SHA-256 of the token (32 hexadecimal digits in lower case), as hexadecimal digits
 ---@param task_id string
 ---@return integer number  for `callback`

@@ -213,8 +213,8 @@
 ---@field interrupted? fun(): boolean  called from time to time; once it returns true, the run ends as with `run:interrupt`
 ---@field before_plan? fun(): omni.Error|nil  called once this run has locked the directory, before it plans; an error ends the run
 ---@field on_plan? fun(plan: omni.Plan, problem: omni.Error|nil): boolean|nil, omni.Error|nil  called with the plan.
----  If omni refuses to carry out the plan, `problem` is the reason. Return true to consent, false (and an error) to submit nothing, or
----  nil to leave the decision to `budget` and `yes`
+---  If omni refuses to carry out the plan, `problem` is the reason. Return true to consent to the plan, false (and an error) to submit
+---  nothing, or nil to leave the decision to `budget` and `yes`
 ---@field on_start? fun(run: omni.Run)  called when the run starts; `run:interrupt()` ends it
 ---@field command_line? omni.CommandLine  the settings in the commands that the report shows (default: only the board's file name)
 
@@ -239,9 +239,9 @@
 ---  asked for. `cutting`: omni is cutting the film. `film` and `report`: the film or the report is complete.
 ---@field wait? integer         for `wait` and `wait_over`: the number of the wait
 ---@field kind? "lock"|"submit"|"callback"|"film"|"report"  for `wait` and `wait_over`: the reason for the wait.
----  `lock`: another run is using the directory. `submit`: another run is submitting the scene. `callback`: the outcome of the scene's
----  submit is unknown, and a callback may name its task. `film`: omni checks the clips and the film. `report`: omni makes the report and
----  its pictures
+---  `lock`: another run is using this run's directory. `submit`: another run is submitting the scene. `callback`: the outcome of the
+---  scene's submit is unknown, and a callback may name its task. `film`: omni checks the clips and the film. `report`: omni makes the
+---  report and its pictures
 ---@field directory? string     for a wait of kind `lock`
 ---@field scene? string         for a scene's status and for `warning`: the scene's name
 ---@field index? integer        the scene's place on the board

@@ -13,7 +13,7 @@ end
 
 -- --- one problem out of the problems of alternatives
 
--- Returns the union of the lists in all problems of one kind.
+-- Returns the items of the `list` fields of all problems of one kind, without duplicates.
 local function joined(problems, kind)
   local all, seen = {}, {}
   for _, problem in ipairs(problems) do
@@ -27,8 +27,8 @@ local function joined(problems, kind)
   return all
 end
 
--- Functions that join several problems of one kind into a single problem. Each function takes the problems and the value. Each function
--- returns the message, the joined list, and the choice that is most similar to the value.
+-- Functions that join several problems of one kind into a single problem. Each function takes the problems and the wrong value. Each
+-- function returns the joined problem's message and list, and the choice that is most similar to the value.
 local join <const> = {
   kind = function(problems) -- may include choices
     local all, choices = joined(problems, "kind"), joined(problems, "choice")
@@ -40,7 +40,7 @@ local join <const> = {
     local text, near = messages.choices(all, value)
     return "must be " .. text, all, near
   end,
-  required = function(problems) -- the error message begins with the first field's name
+  required = function(problems) -- the error message already begins with the first missing field's name, so the text lists only the others
     local all = joined(problems, "required")
     local others = {}
     for i = 2, #all do others[i - 1] = messages.word(all[i]) end
@@ -60,8 +60,8 @@ local function common_kind(problems)
   return common
 end
 
--- Ranks a problem by how well the value matched the alternative that reported the problem. If an alternative requires a different type or a
--- different choice, the user probably didn't mean that alternative.
+-- Ranks the problem that one alternative of an anyOf or a oneOf reports, by how well the value matches that alternative. If the value has
+-- the wrong type or is the wrong choice for an alternative, the user probably didn't mean that alternative.
 local function progress(problem, place)
   if problem.at == place and problem.kind == "kind" then return 0 end
   return problem.kind == "choice" and 1 or 2

@@ -84,7 +84,7 @@ end
 
 -- --- the check
 
--- Returns the first problem, or nil. If the schema couldn't be evaluated, returns nil and the reason.
+-- Returns the first problem that the check finds, or nil. If the schema couldn't be evaluated, returns nil and the reason.
 local function apply(check, schema, copy)
   local fine, problem = pcall(check.apply, check, schema, copy, "")
   if fine then return problem end

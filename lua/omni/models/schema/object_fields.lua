@@ -19,7 +19,8 @@ local function simplify(name)
 end
 
 -- Returns the known field that the user probably meant by the misspelt `name`, or nil. Doesn't consider fields that the input already has.
--- The two names may differ only in case or separators, or in one letter. Names with eight or more letters may differ in two letters.
+-- The misspelt and the known name may differ only in case or separators, or in one letter. If one of these names has eight or more letters,
+-- the names may differ in two letters.
 local function misspelt(name, known, given)
   if #name > 64 then return nil end
   local simple = simplify(name)

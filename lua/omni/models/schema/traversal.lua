@@ -47,7 +47,7 @@ function Traversal_methods:spend(steps)
   if self.left < 0 then error(given_up, 0) end
 end
 
----Checks a value against a schema. Returns the first problem, or nil.
+---Checks a value against a schema. Returns the first problem that the check finds, or nil.
 ---@param node any         a schema: a table or a boolean; anything else allows every value
 ---@param value any
 ---@param place string

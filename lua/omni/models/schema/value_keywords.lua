@@ -126,7 +126,7 @@ end
 local function find_duplicate(traversal, value, place)
   local seen = {}
   for i, item in ipairs(value) do
-    local text = json.write(item, { empty = "array" }) or "" -- `json.write` fails for a placeholder, since a placeholder is also a table
+    local text = json.write(item, { empty = "array" }) or "" -- `json.write` writes a placeholder like any other table
     traversal:spend(1 + #text // 8)
     if seen[text] then
       local first = placeholder.place_of(place, seen[text])
