@@ -59,7 +59,7 @@ local function accept(self, entry, id, status)
   if not entry.task_id then
     local fine, problem = record_named_task(self, entry, id)
     if not fine then return "unavailable", problem end
-    if entry.task_id and entry.task_id ~= id then return "wrong_task" end -- the submit's response has arrived in the meantime
+    if entry.task_id and entry.task_id ~= id then return "wrong_task" end -- the submit's response has arrived and names another task
   end
   entry.final = entry.final or status == "success" or status == "failed"
   if entry.task_id or entry.unknown then confirming.confirm(self, entry) end

@@ -79,7 +79,8 @@ local function sweep(self)
   self.fresh, self.next_sweep = 0, math.max(SWEEP_LEAST, live)
 end
 
--- Adds an entry for a token. The table constructor lists all of the entry's fields, so that Lua never has to grow the table.
+-- Adds an entry for a token. The table constructor lists even the fields that omni sets later, so that Lua never has to enlarge the entry's
+-- table.
 local function add(self, hash, own)
   local entry = {
     hash = hash, at = core.now(), own = own, task_id = nil, number = nil, final = nil, over = nil, due = nil, queued = nil, next_at = nil,

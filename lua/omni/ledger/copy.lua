@@ -79,7 +79,7 @@ local function write_all(from, to)
   to.on_failure = function(problem) failure = failure or problem end
   local function ask_target(verb)
     local _, problem = to:ask(verb)
-    if failure or problem then error(failure or problem, 0) end -- once a verb has failed, every later verb fails too
+    if failure or problem then error(failure or problem, 0) end -- one failed verb makes every later verb of the copy fail
   end
   ask_target "begin_copy"
   copy.read(from, function(name, row)

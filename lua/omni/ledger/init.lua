@@ -181,7 +181,7 @@ end
 
 local DIGESTS <const> = 250 -- minimum number of recently used digests to keep in memory; the ledger contains all digests
 
--- Keeps a digest in memory. Once `most_recent` digests have been used, the digests that weren't among them are dropped from memory.
+-- Keeps a digest in memory. Digests that weren't used while `most_recent` other digests were used are dropped from memory.
 local function remember(self, path, known)
   local recent = self.digests
   if not recent[path] then

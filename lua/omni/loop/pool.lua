@@ -4,8 +4,8 @@
 local failures = require "omni.loop.failure"
 local loop = require "omni.loop"
 
----A worker pool. A pool's workers treat the pool as an `omni.Join`. When a worker ends, even because memory ran out before its first line,
----the scheduler decrements `left` and wakes the fiber that is waiting in `join`.
+---A worker pool. To the scheduler, a pool is an `omni.Join` of the pool's workers. When a worker ends, even because memory ran out before
+---the worker's first line, the scheduler decrements the pool's `left` and wakes the fiber that is waiting in the pool's `join`.
 ---@class omni.Pool
 ---@field left integer            number of workers that haven't ended
 ---@field fiber omni.Fiber|false  the fiber that waits in `join`

@@ -35,7 +35,7 @@ function Queue_methods:join(number)
   return place
 end
 
--- Removes places from the front of the queue if their fibers have left it.
+-- Removes places from the front of the queue if the places' fibers have left the queue.
 local function trim(self)
   while self.first <= self.last and not self[self.first].fiber do
     self[self.first] = nil

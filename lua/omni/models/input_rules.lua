@@ -68,8 +68,8 @@ local gemini_omni <const> = {
 local MAX_IMAGES <const>, MAX_IMAGES_WITH_VIDEO <const> = 7, 5
 local LONGEST_WINDOW <const> = 10 -- seconds of a video
 
--- Rules that each concern several fields. Each function takes the input and the `properties` of the service's schema. If the input breaks
--- the rule, the function returns nil and an error. The functions must accept fields of any type.
+-- Rules that each concern several fields. Each function takes the input and the `properties` of the service's schema. If the input breaks a
+-- rule, the rule's function returns nil and an error. The functions must accept fields of any type.
 local relations <const> = {
   function(input)
     for i = 1, array_length(input.img_urls) or 0 do

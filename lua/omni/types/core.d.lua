@@ -96,7 +96,7 @@ function Http:query(owner, task_id) end
 ---@param body? string
 ---@return omni.Exchange
 function Http:call(owner, method, path, body) end
----Downloads a file to PATH.part, without sending the API key. `Exchange:keep` renames PATH.part to PATH.
+---Downloads a file to PATH.part (PATH is the parameter `path`), without sending the API key. `Exchange:keep` renames PATH.part to PATH.
 ---@param owner any
 ---@param url string
 ---@param path string        PATH
@@ -191,7 +191,7 @@ function PollSet:close() end
 ---@return omni.PollSet
 function core.poll_set() end
 
----The ages at which to query tasks of one kind.
+---The ages (seconds since the submit) at which omni queries a task of one kind.
 ---@class omni.PollSchedule
 ---@field [integer] number  the age in seconds at each quarter of an interval between queries
 ---@field least number

@@ -72,7 +72,7 @@
 ---@field callback_url? string  where the service reports the end of the task (default: the client's receiver, or none)
 ---@field tag? string           your name for the submit, such as "order 17"; stored in the ledger, see `client:find`
 ---@field idempotency_key? string  your key for what you buy, such as "order-17"; see [errors.md](errors.md#never-twice).
----  If the ledger already contains the key, the submit sends nothing, even after a restart or from another program
+---  If the ledger already contains this idempotency key, the submit sends nothing, even after a restart or from another program
 ---@field package about? table   for a board's scene: the other values in its ledger row
 ---@field package stop? omni.Stop  lets a run stop the submit
 ---@field timeout? number       seconds for the whole call; then the error is "timeout", or "submit_unknown" if it may have been sent

@@ -102,7 +102,8 @@ local function check(traversal, node, value, place, inner)
     problem = traversal:apply(schema, value[name], placeholder.place_of(place, name))
     if problem then return problem end
   end
-  -- Checks for missing fields last, because a wrong choice shows that the user meant another alternative, but a missing field doesn't.
+  -- Checks for missing fields last, because a wrong choice shows that the user meant another alternative of an anyOf, but a missing field
+  -- doesn't.
   return unknown or missing(traversal, node, value, place)
     or value_keywords.count(node, "minProperties", "maxProperties", #names, place, "1 field", "%d fields")
 end
