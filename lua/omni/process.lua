@@ -34,7 +34,7 @@ end
 ---@class omni.process.RunOptions: omni.process.Options
 ---@field on_output? fun(text: string)  called with new output from stdout; implies stdout = "pipe"
 
----Runs a program and waits until it has ended. An exit code other than 0 is a result, not an error. If the fiber is cancelled or
+---Runs a program and waits until it has ended. An exit code other than 0 is a result, not an error. If the calling fiber is cancelled or
 ---`on_output` raises an error, omni kills the program.
 ---@param argv string[]  the program, which omni looks up in PATH, and its arguments; omni doesn't use a shell
 ---@param given? omni.process.RunOptions

@@ -111,7 +111,7 @@ local function handle(self, method, path, headers, body)
   return response[1], response[3], response[2]
 end
 
----Handles a callback request that an application's own web server has received. The last segment of the request's path is the token.
+---Handles a callback request that an application's own web server has received. The last segment of a callback request's path is the token.
 ---`handle` may wait for the disk, so call it in a fiber (omni.spawn). Outside of a fiber, `handle` runs the event loop while it waits.
 ---@param method string
 ---@param path string                  the request's path; `handle` ignores its query string

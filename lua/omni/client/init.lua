@@ -116,7 +116,7 @@ local function task_of(self, id, name)
   return tasks.new(self, id, #self.all_keys == 1 and self.all_keys[1] or nil)
 end
 
----Returns a handle for the task with this id. Sends nothing.
+---Returns a handle for the task with the given id. Sends nothing.
 ---@param id string
 ---@return omni.Task|nil
 ---@return omni.Error|nil  code "invalid_input"
@@ -180,7 +180,7 @@ function Client_methods:call(method, path, body)
   return timeout.call(nil, "client:call", call, self, method, path, text)
 end
 
----Returns the credit balance of each key's account.
+---Returns the credit balance of the account of each of the client's API keys.
 ---@return omni.Balance[]|nil  a balance for each key, in the order in which the client got the keys
 ---@return omni.Error|nil      code "closed"
 function Client_methods:balances()
@@ -188,8 +188,8 @@ function Client_methods:balances()
   return timeout.call(nil, "client:balances", balances.each, self)
 end
 
----Returns the total balance of the keys' accounts. `balance` leaves out keys whose balance can't be queried, and fails only if no balance
----can be queried.
+---Returns the total balance of the accounts of the client's API keys. `balance` leaves out keys whose balance can't be queried, and fails
+---only if no balance can be queried.
 ---@param opts? omni.CallOptions
 ---@return number|nil
 ---@return omni.Error|nil
@@ -265,8 +265,8 @@ end
 
 local find_options = { tag = "label", idempotency_key = "label" }
 
----Returns the submits in the client's ledger that have this tag or idempotency key, oldest first. The result includes submits from earlier
----runs and from other programs that use the same ledger. Sends nothing.
+---Returns the submits in the client's ledger that have the given tag or idempotency key, oldest first. The result includes submits from
+---earlier runs and from other programs that use the same ledger. Sends nothing.
 ---@param wanted omni.FindOptions
 ---@return omni.LedgerEntry[]|nil
 ---@return omni.Error|nil  code "ledger_failed"
@@ -418,7 +418,7 @@ end
 
 -- --- state and closing
 
----Returns the state of each key.
+---Returns the state of each of the client's API keys.
 ---@return omni.KeyState[]
 function Client_methods:keys()
   local found = {}

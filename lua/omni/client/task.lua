@@ -316,9 +316,9 @@ local function store_files(self)
 end
 
 ---Downloads a file of the task's result. The file gets its final name only once it is complete and on disk, and only if its first bytes are
----those of a picture, a video or an audio file. For an HTML page, XML, JSON, plain text, an archive or an empty file, `save` returns an
----error. If an MP4 or MOV file ends in the middle of a box or has no box "moov", `save` downloads the file again, for up to `retry_for`
----seconds.
+---those of a picture, a video or an audio file. If the server sends an HTML page, XML, JSON, plain text, an archive or an empty file,
+---`save` returns an error. If an MP4 or MOV file ends in the middle of a box or has no box "moov", `save` downloads the file again, for up
+---to `retry_for` seconds.
 ---@param path string
 ---@param opts? omni.SaveOptions
 ---@return string|nil path

@@ -81,7 +81,8 @@ local function url_of(scheme, host, port)
   return ("%s://%s:%d"):format(scheme, host:find(":", 1, true) and "[" .. host .. "]" or host, port)
 end
 
----Reads the certificate and key files again, and uses them for new connections. `reload` raises an error if the server has no certificate.
+---Reads the server's TLS certificate and key files again, and uses them for new connections. `reload` raises an error if the server has no
+---certificate.
 ---@return true|nil
 ---@return omni.Error|nil  code "listen_failed" (the new certificate or key can't be used, so the server keeps the old certificate and key)
 function Server_methods:reload()

@@ -69,7 +69,7 @@ end
 
 ---Moves the sandbox's clock ahead, and waits until all events up to the new time have happened in chronological order: tasks have ended,
 ---late responses have been sent, callbacks have been sent and have received a response, and URLs have expired. `POST
----/sandbox/advance?seconds=` does the same.
+---/sandbox/advance?seconds=` also moves the clock ahead.
 ---@param seconds number  how far to move the clock, 0 or more
 function Sandbox_methods:advance(seconds)
   local fits = type(seconds) == "number" and seconds >= 0 and seconds < math.huge
@@ -78,7 +78,7 @@ function Sandbox_methods:advance(seconds)
   loop.drive(self.step, seconds)
 end
 
----Stops the server and the callbacks, and removes the temporary directory. Calling `close` again does nothing.
+---Stops the sandbox's server and callbacks, and removes the sandbox's temporary directory. Calling `close` again does nothing.
 function Sandbox_methods:close()
   if self.closed then return end
   self.closed = true

@@ -86,7 +86,8 @@ function Request:path() end
 ---@return string|nil
 function Request:query() end
 
----Returns a table of the headers, indexed by the headers' names in lower case. The values of repeated headers are joined with ", ".
+---Returns a table of the request's headers, indexed by the headers' names in lower case. The values of a repeated header are joined
+---with ", ".
 ---@return table<string, string>
 function Request:headers() end
 
@@ -98,8 +99,8 @@ function Request:body() end
 ---@return integer
 function Request:size() end
 
----Returns the file that holds a large body, if the option `body_directory` is set. You can move the file; otherwise, the listener removes
----the file together with the request.
+---Returns the path of the file that holds the request's body, if the body is large and the option `body_directory` is set. You can move the
+---file; otherwise, the listener removes the file together with the request.
 ---@return string|nil path
 function Request:body_file() end
 

@@ -233,7 +233,7 @@
 ---| "unknown"      the outcome of its submit is unknown
 ---| "interrupted"  its task continues at the service
 
----@class omni.RunEvent  A table that omni passes to a run's `on_event` hook. The other fields of a run event depend on `event`.
+---@class omni.RunEvent  A table that omni passes to a run's `on_event` hook. Its field `event` determines its other fields.
 ---@field event omni.SceneStatus|"wait"|"wait_over"|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
 ---  `wait`: the run waits for something other than its tasks. `wait_over`: a wait has ended. `warning`: a clip differs from what its scene
 ---  asked for. `cutting`: omni is cutting the film. `film` and `report`: the film or the report is complete.
@@ -316,7 +316,7 @@
 ---@field on_start? fun(worker: omni.Worker)  called once; `worker:stop()` stops the worker gently
 ---@field on_event? fun(event: omni.WorkEvent)
 
----@class omni.WorkEvent  Events of a job's run (omni.RunEvent) are passed to the same hook, with the additional field `job`.
+---@class omni.WorkEvent  A worker's `on_event` hook also gets the events of a job's run (omni.RunEvent), with the field `job`.
 ---@field event string          `job`: a job has a new state, or an event of its run. `pause`: the worker pauses after trouble that isn't the
 ---  job's fault
 ---@field job? string           for `job` and a run's event: the job's name, such as "job:17"
