@@ -201,7 +201,8 @@ describe("an upload of", function()
 
     local function breaks(...) return { early = true, hostile.discard(MIB), ... } end
 
-    local cut, expired = breaks(hostile.reset()), breaks(hostile.answer("403 Forbidden", "<Error>expired</Error>"), hostile.close())
+    -- The server of an expired URL lets the client close the connection: if it closed first, a reset could discard its response.
+    local cut, expired = breaks(hostile.reset()), breaks(hostile.answer("403 Forbidden", "<Error>expired</Error>"), hostile.hang())
 
     it("was cut off in the middle, again and again", function()
       assert_brought(6, upload_there({ cut, cut, cut, cut, cut, done }, {}))
