@@ -77,9 +77,10 @@ local function check_ledger(self, what)
     and "one with a sandbox key has one only if you give it the option 'ledger', a path" or "it was opened with ledger = false"), 3)
 end
 
----Submits a task. A submit costs credits. omni first uploads the files in the input (`omni.file(path)`), and sends the submit at most once.
----omni retries a submit for `retry_for` seconds if the submit was certainly not sent, and for `pause_for` seconds if the service
----temporarily refuses the submit (429, 455). The client's ledger records the submit before its first byte is sent, and the task id before
+---Submits a task. A submit costs credits. omni first uploads the files in the input (`omni.file(path)`), and never repeats a submit that
+---the service may have accepted. omni retries a submit for `retry_for` seconds if the submit was certainly not sent, and for `pause_for`
+---seconds if the service temporarily refuses the submit (429, 455). The client's ledger records the submit before its first byte is sent,
+---and the task id before
 ---`submit` returns. If omni can't write to the ledger, it sends nothing. If the client has several keys, `submit` uses a key with a free
 ---slot, or waits until a key has a free slot. If the ledger already contains a submit with the same `idempotency_key`, omni sends nothing:
 ---`submit` returns that submit's task, or the error "submit_unknown".
