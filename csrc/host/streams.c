@@ -15,7 +15,7 @@ enum { EXIT_BROKEN_PIPE = 128 + SIGPIPE, EXIT_INTERRUPTED = 130 };
 static int stdout_error; // errno of the first failed write to stdout
 static void (*broken_pipe)(void);
 
-// A stream's cookie is its descriptor.
+// Returns a stream's descriptor, which is the stream's cookie (fopencookie(3)).
 static int descriptor(void *cookie) {
   return (int)(intptr_t)cookie;
 }
@@ -25,7 +25,7 @@ static bool wait_until(int fd, short what) {
   return poll(&one, 1, -1) >= 0;
 }
 
-// Also returns when a signal arrives, so that the user can interrupt a wait for input.
+// A signal ends the wait for input, so that the user can interrupt the program.
 static ssize_t on_read(void *cookie, char *bytes, size_t size) {
   for (;;) {
     ssize_t got = read(descriptor(cookie), bytes, size);

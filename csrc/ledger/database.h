@@ -16,8 +16,9 @@ typedef struct {
   int kind; // MINOR, MONEY or OUTCOME
 } ledger_verb;
 
-// MINOR: losing the verb's commit costs no money. MONEY: the verb's commit waits until its data is on disk. OUTCOME: like MONEY, but the
-// verb records something that has already happened. While the database can't be reached, OUTCOME verbs wait, and other verbs fail.
+// MINOR: if a power cut undoes the verb's commit, no money is lost. MONEY: the verb's commit waits until its data is on disk. OUTCOME: like
+// MONEY, but the verb records something that has already happened. While the database can't be reached, OUTCOME verbs wait, and other verbs
+// fail.
 enum { MINOR, MONEY, OUTCOME };
 
 extern const ledger_verb ledger_verbs[];

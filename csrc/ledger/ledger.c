@@ -107,7 +107,7 @@ static void check_parameters(lua_State *L, int parameters, int known, const char
   }
 }
 
-// Appends the parameter whose name is at index `at` and whose value is at the next index. Never raises an error.
+// Appends one parameter to the list: its name at index `at` of the Lua stack, and its value at the next index. Never raises an error.
 static void note(lua_State *L, int at, values *parameters) {
   size_t length;
   const char *name = lua_tolstring(L, at, &length);

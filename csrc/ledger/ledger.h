@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The function that a backend's module calls when Lua loads it.
+// The function that a backend's module calls when Lua loads the module.
 #ifndef OMNI_LEDGER_LEDGER_H
 #define OMNI_LEDGER_LEDGER_H
 

@@ -22,7 +22,7 @@ request *request_new(int verb);
 void request_free(request *r); // accepts NULL
 // Returns the value of a parameter, or NULL if the request has no such parameter.
 const value *request_parameter(const request *r, const char *name);
-// Sets the failure to "the ledger NAME " and the formatted text. Returns false.
+// Sets the request's failure to "the ledger NAME TEXT", where TEXT is the formatted text. Returns false.
 __attribute__((format(printf, 3, 4))) bool request_fail(request *r, const char *name, const char *format, ...);
 // Resets a request that has failed or returned rows, so that it can run again.
 void request_reset(request *r);

@@ -20,15 +20,15 @@
 //   BEGIN, CONTINUE_NUMBERS, COPIED_COLUMN, COPIED_VALUE → for the verbs that copy a ledger
 //   VERSION_OF_SCHEMA, VERSION_OF_BACKEND, SESSIONS, LOCKS → statements that describe the ledger
 
-// The number of a task's row: the parameter `id`, or else the latest row with this service and task id. Ignores the account, since the user
-// may have replaced the API key.
+// The number of a task's row: the parameter `id`, or else the latest row with this service and task id. ROW_OF_TASK doesn't compare
+// accounts, since the user may have replaced the API key after the submit.
 #define ROW_OF_TASK "(coalesce(:id, (SELECT max(id) FROM submit WHERE service " IS " :service AND task_id = :task_id)))"
 
 // Two rows belong to the same scene when their identities and services are equal. All sandboxes count as one service.
 #define SAME(service) "identity = :identity AND (sandbox = 1 OR service " IS " " service ")"
 
-// Whether the ledger contains submits of the other kind (real or sandbox). The database finds the minimum and the maximum of the column
-// `sandbox` quickly, since the column has an index.
+// True if the ledger contains sandbox submits and this submit is real, or the other way round. The database finds the minimum and the
+// maximum of the column `sandbox` quickly, since the column has an index.
 #define HAS_OTHER_KIND \
   "(coalesce((SELECT min(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0)" \
   " OR coalesce((SELECT max(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0))"
@@ -38,12 +38,12 @@
 // when the sandbox ends.
 #define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
 
-// Only a refused submit costs nothing. A submit that a person gave up ('forgotten') still counts as charged.
+// A submit may cost money unless the service refused it. A submit that a person gave up ('forgotten') still counts as charged.
 #define MAY_COST "state <> 'refused'"
 #define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')" // written exactly as in an index in schema.h, so that SQLite uses that index
 
-// UNKNOWN is true for a submit with an unknown outcome. REPLACED is true for such a submit if a person wants to replace it: if its row is
-// `instead_of` or an older row.
+// UNKNOWN is true for a submit with an unknown outcome. REPLACED is true for a submit with an unknown outcome that a person wants to
+// replace: the submit's row is `instead_of` or an older row.
 #define UNKNOWN "(state = 'unknown' OR state = 'intended' AND NOT " ALIVE("session") ")"
 #define REPLACED ":instead_of IS NOT NULL AND id <= :instead_of AND " UNKNOWN
 
@@ -55,30 +55,30 @@
   " AND state NOT IN " GIVEN_UP_OR_REFUSED "))"
 // A task that ended together with its sandbox has no reported cost, and costs nothing.
 #define ENDED_WITH_SANDBOX "(sandbox = 1 AND state = 'gone')"
-// A submit to the sandbox of a rehearsal (`omni run --sandbox`) whose process has ended. The sandbox of a rehearsal ends together with the
-// rehearsal's process.
+// True for an unfinished submit to a rehearsal's sandbox (`omni run --sandbox`) if the rehearsal's process has ended. The sandbox of a
+// rehearsal ends together with the rehearsal's process.
 #define LOST_REHEARSAL "(sandbox = 1 AND state IN ('intended', 'unknown', 'accepted') AND NOT " ALIVE("session") ")"
 #define COST_OF_BOARD(board) \
   "(SELECT coalesce(sum(coalesce(credits, CASE WHEN NOT " ENDED_WITH_SANDBOX " THEN estimate END, 0)), 0) FROM submit WHERE board = " board \
   " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
-// The condition for rows that occupy one of an API key's slots. A task occupies a slot for one hour, and a submit without a response for
-// half an hour. HAS_FREE_SLOT is true if the API key has a free slot for another task.
+// The condition for rows that occupy one of an API key's slots. A task occupies a slot for at most one hour, and a submit without a
+// response for at most half an hour. HAS_FREE_SLOT is true if the API key has a free slot for another task.
 #define IN_FLIGHT \
   "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600" \
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"
 #define HAS_FREE_SLOT "(:in_flight IS NULL OR :in_flight > (SELECT count(*) FROM submit WHERE " IN_FLIGHT "))"
 
-// An account's row tells all programs that share the ledger how long an API key's requests must pause after a 429 response. A pause that
-// begins in the future doesn't count, since a clock may have jumped backwards.
+// An account's row tells all programs that share the ledger how long an API key's requests must pause after a 429 response. If a pause
+// seems to begin in the future, it is ignored, since a clock has probably jumped backwards.
 #define PAUSE_LEFT "CASE WHEN account.paused_at <= " NOW " THEN account.paused_at + account.pause - " NOW " END"
 #define IS_PAUSED "EXISTS (SELECT 1 FROM account WHERE account.account = :account AND " PAUSE_LEFT " > 0)"
 
-// Returns three sums for each account: the reported credits, the estimates of all other submits, and `given_up`, the part of both for
-// submits that a person has given up. All sandboxes count as one account. `account_prefix` is the prefix of the open sandbox's accounts;
-// the estimates of other sandboxes don't count, since their tasks have ended. `rehearsals` is set for a ledger whose sandboxes end together
-// with their processes.
+// Returns three sums for each account: the credits that the service has reported, the estimates of all other submits, and `given_up`. The
+// sum `given_up` contains the credits or estimates of the submits that a person has given up. All sandboxes count as one account.
+// `account_prefix` is the prefix of the open sandbox's accounts; the estimates of other sandboxes don't count, since their tasks have
+// ended. The parameter `rehearsals` isn't NULL if the ledger's sandboxes end together with their processes.
 #define SPENT(condition) \
   "SELECT CASE WHEN sandbox = 1 THEN 'sandbox' ELSE account END AS account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
   " coalesce(sum(CASE WHEN credits IS NULL AND NOT " ENDED_WITH_SANDBOX \

@@ -33,7 +33,7 @@ typedef struct {
 bool worker_start(worker *w, const char *name);
 // Queues a request. The worker owns the request until worker_take returns it.
 void worker_add(worker *w, request *r);
-// Returns the oldest finished request, which the caller then owns; or NULL.
+// Returns the oldest finished request, or NULL if there is none. The caller owns the returned request.
 request *worker_take(worker *w);
 // Returns whether worker_take would return a request.
 bool worker_has_done(worker *w);

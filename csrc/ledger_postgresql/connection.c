@@ -107,7 +107,7 @@ static void first_line(const char *message, char *line, size_t size) {
 }
 
 static bool connect_to(database *d, request *r, bool *temporary) {
-  // Settings before the address (dbname) are defaults, which the address can override. Settings after the address override those in the
+  // In this list, settings before `dbname` are defaults that the user's address can override. Settings after `dbname` override those in the
   // address.
   static const char *const names[] = {"connect_timeout", "fallback_application_name", "tcp_user_timeout", "keepalives_idle", "dbname",
     "client_encoding", NULL};
@@ -145,7 +145,7 @@ static bool read_version(database *d, request *r, long long *version) {
 static bool migrate(database *d, request *r) {
   PGresult *result = NULL;
   long long version = 0;
-  // This advisory lock is of the same kind as the locks in LOCKS_OF_LIMITS (database.c), but has its own class number.
+  // The number 1869442612 distinguishes this advisory lock from those in LOCKS_OF_LIMITS (database.c).
   if (!execute(d, r, &result, "BEGIN; " LOCAL_SETTINGS "; SELECT pg_advisory_xact_lock(1869442612, 0);"
                               " SELECT to_regclass('omni.ledger') IS NOT NULL, EXISTS (SELECT FROM pg_namespace WHERE nspname = 'omni')"))
     return false;
@@ -236,8 +236,8 @@ static const char *open_until(const database *d) {
   return d->is_pooled ? NOW " + " LEASE : "NULL";
 }
 
-// Adds or finds the session's row, and adds 1 to the number of connections in that row. Deletes the rows of sessions that started over 30
-// days ago and have ended.
+// Inserts the session's row, or adds 1 to the row's number of connections if the row exists. Also deletes the rows of sessions that started
+// over 30 days ago and have ended.
 static PGresult *session_row(database *d, request *r) {
   char host[256] = "";
   gethostname(host, sizeof host - 1);

@@ -21,9 +21,9 @@ const int ledger_verb_count = VERBS;
 // --- statements
 
 // Every transaction takes its locks in this order, so that no two transactions wait for each other. The verb's statement begins once the
-// transaction holds the locks, so the statement sees everything that the locks' former holders have committed. The first lock keeps real
-// submits and sandbox submits apart. The other locks prevent changes to the data that the verb has checked: a key's tasks, a board's cost,
-// and a task's row.
+// transaction holds the locks, so the statement sees everything that the locks' former holders have committed. Because of the first lock,
+// no real submit is recorded while a sandbox submit is being recorded. The other locks prevent changes to the data that the verb has
+// checked: a key's tasks, a board's cost, and a task's row.
 #define LOCKS_OF_LIMITS \
   "SELECT CASE WHEN :sandbox = 1 THEN pg_advisory_xact_lock(1869442608, 0) ELSE pg_advisory_xact_lock_shared(1869442608, 0) END," \
   " CASE WHEN :in_flight IS NOT NULL THEN pg_advisory_xact_lock(1869442609, hashtext(:account)) END," \
@@ -33,9 +33,10 @@ const int ledger_verb_count = VERBS;
 #define LOCKS_OF_REPLACED "SELECT id FROM submit WHERE identity = :identity AND id <= :instead_of ORDER BY id FOR UPDATE"
 // If two sessions try to claim the same task at the same moment, one session waits for the other, and then sees the other's claim.
 #define LOCK_OF_CLAIMS "SELECT pg_advisory_xact_lock(1869442613, 0)"
-// Fails, with the SQLSTATE 22012, unless this connection is the session's newest one. After a connection is lost, a pooler may still be
-// running that connection's last transaction. If the lost connection's last transaction locks the session's row first, the new connection
-// waits for that transaction's end. If the new connection locks the session's row first, the lost connection's last transaction fails here.
+// Fails with the SQLSTATE 22012 (division by zero) unless the session's row exists and names this connection as the newest one. After a
+// connection is lost, a pooler may still be running that connection's last transaction. If the lost connection's last transaction locks the
+// session's row first, the new connection waits for that transaction's end. If the new connection locks the session's row first, the lost
+// connection's last transaction fails here.
 #define CHECK_OF_CONNECTION \
   "SELECT 1 / count(*) FROM (SELECT FROM session WHERE number = :_session AND connection = :_connection FOR UPDATE) AS own"
 #define IS_REPLACED "22012"
@@ -132,7 +133,8 @@ static bool withdraw(database *d) {
   return fine;
 }
 
-// Handles the verb whose fate became known when the ledger reconnected. Returns whether the request `r` ran this verb and is now complete.
+// Handles the verb that was running when the connection was lost, after a new connection has found out the verb's fate. Returns whether the
+// request `r` ran this verb and is now complete.
 static bool settle(database *d, request *r) {
   if (!d->doubt.verb) return false;
   bool is_mine = r && d->doubt.of == r, settled = false;
@@ -167,7 +169,8 @@ static void fail_result(database *d, request *r, const char *problem, const PGre
   database_fail(d, r, "can't be %s: %s", is_reading(r->verb) ? "read" : "written", problem ? problem : why);
 }
 
-// Makes the verb fail for its caller. If the verb may have been committed, the ledger finds out when it next connects.
+// Ends a verb that has failed, so that its caller receives the error. If the verb may have been committed, the ledger finds out when it
+// next connects.
 static bool give_up(database *d, const request *r) {
   if (d->doubt.of == r) d->doubt.of = NULL;
   return true;
@@ -211,7 +214,7 @@ bool database_run(database *d, request *r) {
       if (!r->rows.problem) return true;
       database_fail(d, r, "can't be read: %s", r->rows.problem);
       if (!number) return true;
-      end = EXCHANGE_LOST; // the verb was committed, and the next connection reads the ids of its rows
+      end = EXCHANGE_LOST; // after reconnecting, the ledger reads the ids of the committed rows
     }
     if (end == EXCHANGE_LOST) {
       connection_close(d, true);
@@ -229,7 +232,7 @@ bool database_run(database *d, request *r) {
       connection_close(d, true);
       again = true;
     }
-    // If another program was faster, a unique index refuses a row that the verb's own statement would have refused a moment later.
+    // A unique index refuses the row (SQLSTATE 23505) if another program has just added an equal row, which the verb couldn't see yet.
     bool is_forbidden = !problem && r->verb == VERB_retry && exchange_has_state(result, "23505");
     if (!again && !is_forbidden) fail_result(d, r, problem, result);
     PQclear(result);

@@ -17,7 +17,7 @@ enum {
 #undef VERB
       VERBS,
   MOST_STATEMENTS = 6, // of a transaction
-  // Statements that precede a verb in its transaction, and a statement that runs after a connection was lost.
+  // Statements that can precede a verb in its transaction, and WITHDRAW, which undoes an intent after a connection was lost.
   SET_LOCALLY = VERBS,
   CHECK_CONNECTION,
   LOCK_LIMITS,
@@ -62,9 +62,9 @@ struct database {
 
 // --- connection.c
 
-// If there is no connection, connects, checks the database, migrates it, and opens the session. Retries a failed attempt to connect for a
-// few seconds. Finds out the fate of the verb that was running when the connection was lost. On failure, sets the request's failure and
-// returns false. After a failure, *temporary shows whether a later attempt may succeed without a person's help.
+// If there is no connection, connects, checks the database, migrates it, and opens the session. If an attempt to connect fails, tries again
+// for a few seconds. Finds out the fate of the verb that was running when the connection was lost. On failure, sets the request's failure
+// and returns false. After a failure, *temporary shows whether a later attempt may succeed without a person's help.
 bool connection_open(database *d, request *r, bool *temporary);
 // Behind a pooler, records from time to time that the session is still open. Closes the connection if the renewal fails.
 void connection_renew(database *d);

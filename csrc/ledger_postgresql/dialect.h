@@ -5,7 +5,7 @@
 
 // The ledger uses the database server's clock, since clocks differ between machines. If a transaction first waits for locks, NOW is the
 // time after the wait, since statement_timestamp() returns the time at which the current statement began.
-#define NOW "date_part('epoch', statement_timestamp())" // many times faster than extract(), which computes with decimals
+#define NOW "date_part('epoch', statement_timestamp())" // date_part is many times faster than extract, which computes with decimals
 #define IS "IS NOT DISTINCT FROM"
 #define IS_NOT "IS DISTINCT FROM"
 #define LARGER(a, b) "greatest(" a ", " b ")" // unlike SQLite's max(), greatest() ignores NULL; no verb relies on this
@@ -28,7 +28,7 @@
 // A session has a lease on the tasks that it has claimed. Behind a pooler, a session must also renew the time until which it counts as
 // open.
 #define HAS_CLAIM(session) "(" session " IN (SELECT number FROM session WHERE claims_until > " NOW ") AND " ALIVE(session) ")"
-// Uses a join, since with `= ANY (...)`, PostgreSQL would split the list of task ids again for each row.
+// With `IN (SELECT ...)`, PostgreSQL splits the list of task ids only once; with `= ANY (...)`, it would split the list again for each row.
 #define IS_LISTED "service " IS " :service AND task_id IN (SELECT unnest(string_to_array(:task_ids, chr(10)))) AND state = 'accepted'"
 #define CLAIM \
   "WITH lease AS (UPDATE session SET claims_until = " NOW " + " LEASE " WHERE number = :_session)," \
