@@ -50,7 +50,7 @@ static const network six[] = {
     {{0}, 0, ADDRESS_RESERVED},
 };
 
-// Prefixes of IPv6 addresses that contain an IPv4 address, and the byte offset of the IPv4 address.
+// The prefixes of IPv6 addresses that contain an IPv4 address, each with the byte offset of the IPv4 address.
 static const struct {
   uint8_t prefix[16];
   int bits, at;

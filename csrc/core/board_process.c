@@ -82,7 +82,7 @@ static int close_file(lua_State *L) {
   return luaL_fileresult(L, fclose(file->f) == 0, NULL);
 }
 
-// Returns the reason why a board isn't allowed to open the file at the resolved path `real`, or NULL if it is allowed.
+// Returns NULL if a board may open the file at the resolved path `real`, and otherwise the reason why it may not.
 static const char *refusal(const char *real, const char *folder) {
   size_t length = strlen(folder);
   if (strncmp(real, folder, length) != 0 || real[length] != '/')

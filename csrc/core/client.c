@@ -129,9 +129,9 @@ void client_unanchor(lua_State *L, exchange *x) {
 }
 
 // finished(client) → the owner of the next finished exchange, or nil
-// Returns the owner of each finished exchange exactly once. When called with a second argument, `finished` acts as the iterator of a `for`
-// loop. If the body of a `for` loop over `finished` raises an error, for example because memory runs out, the next such loop starts with
-// the same exchange.
+// Over repeated calls, returns the owner of each finished exchange exactly once. When called with a second argument, `finished` acts as the
+// iterator of a `for` loop. If the body of a `for` loop over `finished` raises an error, the next such loop starts with the exchange at
+// which the error was raised.
 static int client_finished(lua_State *L) {
   client *c = client_check(L);
   bool iterates = lua_gettop(L) > 1;
@@ -242,7 +242,7 @@ static int exchange_head(lua_State *L) {
   return 3;
 }
 
-// keep(exchange, replace): gives the downloaded file its final name. The exchange counts as running until the file is on disk.
+// keep(exchange, replace): gives the downloaded file its final name. The exchange counts as running until the renamed file is on disk.
 static int exchange_keep(lua_State *L) {
   exchange *x = check_whole(L);
   bool replace = lua_toboolean(L, 2);

@@ -90,7 +90,7 @@ static int client_submit(lua_State *L) {
   return start(c, x);
 }
 
-// Writes the percent-encoded text to `out`, which must have room for three bytes per byte of `text`, plus a NUL.
+// Writes `text` in percent-encoded form to `out`, which must have room for three bytes per byte of `text`, plus a NUL.
 static void percent_encode(char *out, const char *text, size_t length) {
   static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
   for (size_t i = 0; i < length; i++) {
@@ -222,8 +222,8 @@ static bool is_media_type(const char *text) {
   return length > 0 && length < 256;
 }
 
-// Returns the string at `index`, which must be a SHA-256 digest in hexadecimal digits or "UNSIGNED-PAYLOAD", or NULL if the argument is
-// missing.
+// Returns NULL if there is no argument at `index`, and otherwise the argument, which must be "UNSIGNED-PAYLOAD" or a SHA-256 digest in
+// hexadecimal digits.
 static const char *check_sha256(lua_State *L, int index) {
   const char *sha256 = argument_text_or(L, index, NULL);
   bool is_digest = sha256 && strlen(sha256) == 64 && strspn(sha256, "0123456789abcdef") == 64;

@@ -30,7 +30,7 @@ static const struct {
     {"total", CURLINFO_TOTAL_TIME_T},
 };
 
-// The sizes of an exchange's response body and request body, in bytes.
+// The names that omni and libcurl give to two sizes: `received` is the size of a response's body, and `sent` that of a request's body.
 static const struct {
   const char *name;
   CURLINFO info;

@@ -55,7 +55,7 @@ static int sha256(lua_State *L) {
 enum { READING, DONE, STOPPED };
 
 typedef struct {
-  int fd, wake; // `wake`: an eventfd that the thread writes to when it ends; -1: the digest is closed
+  int fd, wake; // `fd`: the file; `wake`: an eventfd that the thread writes to when it ends; both are -1 once the digest is closed
   pthread_t thread;
   bool syncs;       // whether the thread also waits until the file is on disk
   bool running;     // whether the thread has been started and not yet joined
@@ -138,7 +138,7 @@ static bool start(job *j) {
   } else {
     error = errno;
   }
-  if (error) j->error = error; // once the thread has started, only the thread writes the field `error`
+  if (error) j->error = error; // sets `error` only if the thread couldn't be started, since a running thread sets `error` itself
   return j->running;
 }
 

@@ -33,7 +33,7 @@ static void release(download *file) {
   free(file);
 }
 
-// Returns whether PATH.part is still the file that omni has open. Another download may have renamed the file, or another program may have
+// Returns whether PATH.part is still the file that omni has open. Another download may have renamed PATH.part, or another program may have
 // removed it.
 static bool is_at_part(const download *file) {
   struct stat open, now;
@@ -64,11 +64,10 @@ download *download_open(const char *path, int64_t offset, const char *stamp) {
     if (info.st_nlink > 1) {
       errno = EMLINK; // the file has a second name, so writing to PATH.part would change the file under both names
     } else if (!is_at_part(file)) {
-      errno = EWOULDBLOCK; // another download renamed the file after this one opened it and before this one locked it
+      errno = EWOULDBLOCK; // another download renamed PATH.part after this download had opened it and before it locked it
     } else {
       file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
-      // Avoids an unnecessary ftruncate, which would change the file's stamp, for example when omni opens the file again to follow a
-      // redirect.
+      // Doesn't call ftruncate if the file already has the right size, since ftruncate would change the file's stamp.
       bool cut = info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0;
       if (cut && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
     }

@@ -12,14 +12,13 @@
 
 typedef struct download download;
 
-// Opens and locks PATH.part. Resumes at `offset` if PATH.part still has this stamp (download_stamp); otherwise empties the file. On
-// failure, returns NULL with errno set (see file_problem): EWOULDBLOCK when another download is writing to PATH.part, EMLINK when PATH.part
-// has other hard links, EEXIST when PATH isn't a regular file.
+// Opens and locks PATH.part. Resumes at `offset` if PATH.part still has the stamp `stamp` (see download_stamp); otherwise empties the file.
+// On failure, returns NULL with errno set (see file_problem): EWOULDBLOCK when another download is writing to PATH.part, EMLINK when
+// PATH.part has other hard links, EEXIST when PATH isn't a regular file.
 download *download_open(const char *path, int64_t offset, const char *stamp);
 // Returns PATH.part. The returned path is valid until the file is closed.
 const char *download_part(const download *file);
-// Stores PATH.part's stamp in `stamp`; the stamp stays the same until another program changes the file. Stores an empty string if the stamp
-// can't be determined.
+// Stores PATH.part's stamp in `stamp`; the stamp changes when the file changes. Stores an empty string if the stamp can't be determined.
 void download_stamp(const download *file, char stamp[FILE_STAMP_SIZE]);
 // Copies at most `size` bytes from the beginning of the file. Returns the number of copied bytes, or -1 with errno set.
 ssize_t download_head(const download *file, void *bytes, size_t size);

@@ -16,7 +16,7 @@
 #include "shared/field.h"
 
 enum {
-  MAX_MESSAGE = 2000, // maximum number of bytes that omni keeps from a message that the service sent
+  MAX_MESSAGE = 2000, // maximum size of a failure's message in bytes; each text that the service sent may take up half of it
   MAX_ERRORS = 10,    // maximum number of a refusal's `errors` that omni includes in the failure's message
 };
 
@@ -98,8 +98,8 @@ static void push_credits(lua_State *L, double credits) {
     lua_pushfstring(L, "%I.%d%d", hundredths / 100, (int)(hundredths / 10 % 10), (int)(hundredths % 10));
 }
 
-// Pops the text at the top of the stack and appends it to the message below, unless the message already contains the text. Separates the
-// first reason from the message by ": ", and every later reason by "; ".
+// Pops the text at the top of the stack and appends it to the message below, unless the message already contains the text. Puts ": " before
+// the text if `*first` is true, and "; " otherwise.
 static void append_text(lua_State *L, bool *first) {
   const char *message = lua_tostring(L, -2), *text = lua_tostring(L, -1);
   if (*text == '\0' || strstr(message, text)) {
@@ -138,8 +138,8 @@ static void add_reasons(lua_State *L, const json_document *d) {
   }
 }
 
-// Adds two fields to the failure that reports a lack of credits: the account's `balance`, if the service reports it, and a hint that
-// contains the balance.
+// If the service's response contains the account's balance, adds the fields `balance` and `hint` to the failure that reports a lack of
+// credits.
 static void add_balance(lua_State *L, const json_document *d) {
   uint32_t found = json_member_of(d, json_member(d, 0, "data"), "balance", JSON_NUMBER);
   double balance = found != JSON_NONE ? json_number(d, found) : -1;

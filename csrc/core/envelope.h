@@ -30,11 +30,12 @@ void bad_answer_push(lua_State *L, long http_status, const char *why);
 // pushes.
 bool envelope_read(lua_State *L, long http_status, const char *body, size_t length, json_document *d, uint32_t *data);
 
-// Decodes the string at index `text` and pushes the value; or pushes a message and returns false when the text isn't JSON.
+// Decodes the JSON text at index `text`, pushes its value and returns true; if the text isn't valid JSON, pushes a message and returns
+// false.
 bool json_push(lua_State *L, int text);
-// Pushes a value from a response, decoded by lua-cjson, and returns true; or pushes a message and returns false.
+// Decodes a value in a response with lua-cjson, pushes the result and returns true; on failure, pushes a message and returns false.
 bool json_push_value(lua_State *L, const json_document *d, uint32_t value);
-// Reads a whole number that fits into a lua_Integer. Returns false if the number has a fraction or doesn't fit.
+// Reads a whole number that fits into a lua_Integer. Returns false if the number has a fraction or doesn't fit into a lua_Integer.
 bool json_whole(const json_document *d, uint32_t value, lua_Integer *whole);
 // Cleans the string at `index` with text_clean, shortens it to at most max_bytes, and pushes the result.
 void clean_push(lua_State *L, int index, size_t max_bytes);

@@ -16,7 +16,7 @@
 
 #define EXCHANGE "omni.exchange"
 
-enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // maximum size in bytes of a response's header lines, and of an error response's body
+enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // maximum total size in bytes of a response's header lines and of a body that omni discards
 
 // FINISHING: all bytes have arrived, and a thread is writing the file to disk. REPORTED: the client has returned the exchange's owner to
 // Lua. CLOSED: the client has released the exchange.
@@ -27,8 +27,8 @@ typedef struct exchange exchange;
 // The properties that all exchanges of one kind share.
 typedef struct {
   bool keyed;  // true: exchanges of this kind send the API key, and go only to the service; false: they may go to any server
-  bool costs;  // the exchange may cost credits, so if it fails, the failure reports whether the request was sent
-  bool timed;  // `timeout` limits the whole exchange; for other exchanges, lua/omni/client/media_transfer.lua detects stalled transfers
+  bool costs;  // exchanges of this kind may cost credits, and their failures report whether the request was sent
+  bool timed;  // true: the option `timeout` limits each exchange; false: lua/omni/client/media_transfer.lua detects stalled transfers
   bool varies; // libcurl's options must be set again for each exchange
   bool repeatable; // whether a request with a body may be sent twice, in case an idle connection breaks when libcurl uses it again
   size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body
@@ -75,7 +75,7 @@ struct exchange {
   download *file;                 // of a download
   upload *source;                 // of an upload
   struct curl_slist *own_headers; // header lines that only this exchange sends: for a resumed download, an upload or a post
-  char *validator;                // ETag or Last-Modified of the part that is already in the file, or NULL
+  char *validator;                // the ETag or Last-Modified of the part that is already downloaded, or NULL
   int64_t expected_total;         // the file's size according to an earlier response; -1: unknown
   int64_t asked_from, total;      // total: -1 when unknown
   int file_error;                 // errno
@@ -86,8 +86,8 @@ struct exchange {
   refused_address refused; // the last address that omni refused to connect to; `text` is empty if there was none
 };
 
-// Prepares the transfer's easy handle for the exchange. Resets the handle's options, then calls `after_reset`. Returns false when
-// libcurl runs out of memory.
+// Prepares the transfer's easy handle for the exchange. If the exchange can't use the handle's current options, resets them and then calls
+// `after_reset`. Returns false when libcurl runs out of memory.
 bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t));
 // Returns whether the exchange may connect to an address. The service chooses the URLs of downloads and uploads, so these transfers must
 // not reach private networks. A client that signs its requests may connect to any address, since the user chooses its URL.
@@ -102,7 +102,7 @@ void exchange_release(exchange *x);
 int exchange_push_result(lua_State *L, exchange *x);
 // Pushes the failure for a request to an address that omni refuses to connect to.
 void exchange_push_refusal(lua_State *L, const refused_address *refused);
-// The `push_result` function of each exchange kind (exchange_result.c).
+// The `push_result` functions of the exchange kinds (exchange_result.c).
 bool exchange_push_submit(lua_State *L, exchange *x);
 bool exchange_push_query(lua_State *L, exchange *x);
 bool exchange_push_call(lua_State *L, exchange *x);

@@ -140,8 +140,8 @@ bool exchange_push_submit(lua_State *L, exchange *x) {
   return false;
 }
 
-// Returns whether to store the response's text in a task: always if the task is over, and before that unless the task's field `answer` is
-// false.
+// Returns whether to store the response's text in a task. The text of a task that is over is always stored; the text of a running task is
+// stored unless the task's field `answer` is false.
 static bool keeps_text(lua_State *L, int task) {
   lua_pushliteral(L, "answer");
   lua_rawget(L, task);

@@ -237,7 +237,7 @@ static size_t unescape(const json_document *d, uint32_t value, char *out) {
   return (size_t)(out - start);
 }
 
-// maximum size of a member's name in bytes; omni looks up names of at most 20 characters, which take up to 120 bytes as escape sequences
+// maximum size in bytes of a name with escape sequences; the names that omni looks up have at most 20 characters, each of at most 6 bytes
 enum { MAX_NAME = 128 };
 
 static bool is_named(const json_document *d, uint32_t value, const char *name, size_t name_length) {
@@ -293,7 +293,7 @@ void json_push_string(lua_State *L, const json_document *d, uint32_t value) {
 
 double json_number(const json_document *d, uint32_t value) {
   const char *at = d->text + d->values[value].start, *stop = d->text + d->values[value].end;
-  if (stop - at <= 15) { // a double can represent every number of up to 15 digits exactly
+  if (stop - at <= 15) { // a double can represent every whole number of up to 15 digits exactly
     double number = 0;
     const char *digit = at + (*at == '-');
     while (digit < stop && is_digit(*digit)) number = number * 10 + (*digit++ - '0');

@@ -34,7 +34,7 @@ typedef struct {
   uint32_t count, capacity;
   const char *why; // the reason why the text isn't valid JSON
   uint32_t at;     // the offset of the byte at which reading stopped
-  int slot;        // the stack index of the memory for more than JSON_INLINE values
+  int slot;        // the stack index of the userdata that contains the values if there are more than JSON_INLINE
   json_value first[JSON_INLINE];
 } json_document;
 
@@ -45,13 +45,13 @@ bool json_read(lua_State *L, const char *text, size_t length, json_document *d);
 // Does the same as json_read, but without Lua. Also returns false for a text with more than JSON_INLINE values.
 bool json_read_short(const char *text, size_t length, json_document *d);
 
-// Returns the value of an object's member, or JSON_NONE if the value isn't an object or has no such member. If several members have this
+// Returns the value of the member `name`, or JSON_NONE if `object` isn't an object or has no such member. If several members have this
 // name, the last one counts.
 uint32_t json_member(const json_document *d, uint32_t object, const char *name);
 // Does the same as json_member, but returns JSON_NONE if the member's value doesn't have this type.
 uint32_t json_member_of(const json_document *d, uint32_t object, const char *name, json_type type);
 
-// Returns the first value of an array, or JSON_NONE if the value isn't an array or is empty.
+// Returns the first element of `array`, or JSON_NONE if `array` isn't an array or is empty.
 uint32_t json_first(const json_document *d, uint32_t array);
 // Returns the array element after `value`, or JSON_NONE if there is none.
 uint32_t json_next(const json_document *d, uint32_t array, uint32_t value);
@@ -65,7 +65,7 @@ uint32_t json_callback_task(const json_document *d);
 void json_push_string(lua_State *L, const json_document *d, uint32_t value);
 // Pushes a value exactly as it appears in the JSON text. A string keeps its escape sequences, but loses its quotes.
 void json_push_text(lua_State *L, const json_document *d, uint32_t value);
-// Returns the number that strtod would return in the locale "C".
+// Converts a JSON number to a double, as strtod would in the locale "C".
 double json_number(const json_document *d, uint32_t value);
 
 #endif

@@ -17,7 +17,7 @@ typedef struct {
   char *ca_file, *ca_dir; // NULL: the system's
   const char *ca_file_from, *ca_dir_from;
   bool allow_private;
-  unsigned service; // bit set; contains 1 << C for each address_class C on which omni has reached the service
+  unsigned service; // the bit 1 << C is set if omni has reached the service at an address of the class C (address_class)
 } network_options;
 
 // An address that omni refuses to connect to.
@@ -41,7 +41,7 @@ bool network_set_proxy(CURL *easy, const char *proxy);
 // Returns whether omni may connect to an address that came from the service. Allows public addresses, addresses on the same kind of network
 // as the service, and, with allow_private, all addresses that aren't reserved. On refusal fills *refused.
 bool network_allows(const network_options *n, const struct sockaddr *address, refused_address *refused);
-// Returns whether omni may connect to the address in a URL, or to "localhost". Returns true for any other host name.
+// Returns whether omni may connect to a URL's host if the host is an IP address or "localhost". Returns true for any other host name.
 bool network_allows_url(const network_options *n, const char *url, refused_address *refused);
 // Records the numeric address at which omni reached the service. Ignores any other text.
 void network_learn(network_options *n, const char *address);
