@@ -31,7 +31,7 @@ function board_options.define(parser)
 end
 
 -- Returns the ledger's path or address. `omni plan` doesn't create a ledger; if no ledger exists, the command uses an empty ledger in a
--- temporary folder. The second result is a function that removes the temporary folder.
+-- temporary folder. If the returned path is in a temporary folder, the second result is a function that removes this folder.
 local function ledger_path(given, create)
   local core = require "omni.core"
   local path = output_and_ledger.ledger(given)

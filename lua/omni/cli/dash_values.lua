@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Lets option values begin with a dash. The argparse module treats every word that begins with a dash as an option, even after an option
--- that needs a value. This module joins a value that begins with a dash to its option before argparse parses the words. If a value can't be
--- joined to its option, this module returns a hint for the user.
+-- that needs a value. Before argparse parses the command line, this module joins each value that begins with a dash to its option. If a
+-- value can't be joined to its option, this module returns a hint for the user.
 
 local dash_values = {}
 
@@ -28,8 +28,8 @@ function dash_values.split(given, values)
   return table.move(given, 1, index, 1, {}), table.move(given, index + 1, #given, 1, {})
 end
 
----Joins each value that begins with a dash to its option, unless the value could be an option itself. For example, `--prompt "-5 degrees"`
----becomes `--prompt=-5 degrees`.
+---Joins each value that begins with a dash to its option, unless the value could be an option itself: `--prompt "-5 degrees"` becomes
+---`--prompt=-5 degrees`.
 ---@param given string[]
 ---@param values table<string, integer>
 ---@return string[]

@@ -30,7 +30,7 @@ function input_options.define(parser)
     :argname("FILE")
 end
 
--- The metatable of the errors that incorrect options raise; `read` prints their messages.
+-- The metatable of the errors that incorrect options raise; `read` prints these errors' messages.
 local Misuse_mt = {}
 local function misuse(text, ...)
   error(setmetatable({ message = text:format(...) }, Misuse_mt), 0)

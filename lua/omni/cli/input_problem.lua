@@ -51,7 +51,7 @@ local function set_option(name, property, value)
   return "--set " .. quote(("%s=%s"):format(name, is_list and "[" .. text .. "]" or text))
 end
 
--- If the model doesn't have the field that --image or --video sets, rewrites the error, which then names the model's own field. Returns
+-- If the model doesn't have the field that --image or --video sets, rewrites the error so that it names the model's own field. Returns
 -- whether the error was rewritten.
 local function explain_media(called, model, problem)
   local schema

@@ -23,7 +23,7 @@ local function complete(words)
   return 0
 end
 
--- Returns the exit code for a command line that argparse refuses.
+-- Prints why argparse refuses the command line, and returns the exit code.
 local function refuse(words, values, problem)
   local hint = require("omni.cli.dash_values").hint(words, values, problem)
   local try = "try: omni help" .. (known[words[1]] and " " .. words[1] or "")

@@ -9,7 +9,7 @@ local tasks, count, sweep_at = {}, 0, 64      -- task id → task, even if the s
 local stopped, waiter = false, nil
 local lost = 0                                -- number of submits that were abandoned while their outcome was unknown
 
--- Adds a task to `tasks`, from which it occasionally removes finished tasks.
+-- Adds a task to the table `tasks`, and occasionally removes all finished tasks from this table.
 local function keep(task)
   tasks[task.id], count = task, count + 1
   if count < sweep_at then return end

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Contains the code shared by all commands that call the service: options, the client, output as text or JSON, and exit codes.
 --
--- Every command that calls the service shows why it is waiting (view/waits.lua), since it could otherwise be silent for two minutes if the
--- service can't be reached.
+-- Every command that calls the service shows why it is waiting (view/waits.lua), since a command could otherwise be silent for two minutes
+-- if the service can't be reached.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -90,7 +90,7 @@ end
 function Call_methods:price(model, input)
   self.line:draw("asking what it costs ...")
   local price, problem = self.client:estimate(input, { model = model })
-  if price and not price.balance then price.balance = self.client:balance() end -- older services don't return the balance with an estimate
+  if price and not price.balance then price.balance = self.client:balance() end -- older versions of the service return no balance
   if price and price.affordable == nil and price.balance then price.affordable = price.credits <= price.balance end
   self.line:clear()
   if problem and problem.code == "invalid_input" then require "omni.cli.input_problem"(self, model, problem) end

@@ -22,9 +22,9 @@ local function new_watch(host, act)
   }
 end
 
----Runs `body(on_interrupt)` in the event loop. At the first signal, calls the function that was last passed to `on_interrupt`, with a
----function that leaves the event loop as its argument. If `on_interrupt` was never called, the first signal ends the event loop. Raises any
----error that `body` raises. If a fiber that nobody joins fails, prints the error and uses exit code 1.
+---Runs `body(on_interrupt)` in the event loop. At the first signal, calls the function that was last passed to `on_interrupt`. The argument
+---of this call is a function that ends the event loop. If `on_interrupt` was never called, the first signal ends the event loop. Raises any
+---error that `body` raises. If a fiber that nobody joins fails, prints the error, and returns the exit code 1 instead of 0.
 ---@param body fun(on_interrupt: fun(act: fun(leave: fun()))): integer|nil  returns the exit code
 ---@return integer|nil code  nil if a signal ended the event loop
 local function run(body)

@@ -4,14 +4,14 @@
 
 local FEW <const> = 3 -- maximum number of slot users to name
 
--- Returns a board and scene ("film.lua: dusk"), a submit's tag, or "another program".
+-- Returns the name of a slot's user: a board and scene such as "film.lua: dusk", a submit's tag, or "another program".
 local function name_of(row)
   local board = row.board and require("omni.file.path").name(row.board)
   return require("omni.cli.view.text").shorten(require("omni.core").clean(board and board .. ": " .. row.scene or row.tag
     or "another program"), 40)
 end
 
----Returns the boards and scenes whose tasks are in flight, such as "film.lua: dusk, film.lua: dawn". Waits for the ledger.
+---Returns the slots' users in a string such as "film.lua: dusk, film.lua: dawn". Waits for the ledger.
 ---@param client omni.Client
 ---@return string|nil
 return function(client)

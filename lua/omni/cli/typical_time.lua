@@ -41,8 +41,8 @@ function typical_time.of_plan(plan)
   return times
 end
 
----Describes the usual durations of a plan's scenes, such as "a scene usually takes 1:20, judging by 14 finished tasks like
----it in the ledger".
+---Describes the usual durations of a plan's scenes in words such as "a scene usually takes 1:20, judging by 14 finished tasks like it in
+---the ledger".
 ---@param times table<string, omni.cli.TypicalTime|false>  from `of_plan`
 ---@return string|nil  nil: the run waits for no scene
 function typical_time.describe(times)

@@ -23,7 +23,7 @@ end
 -- Returns the stem of a path: "media/dusk-1a2b3c4d.mp4" → "media/dusk-1a2b3c4d".
 local function stem(path) return (path:gsub("%.%w+$", "")) end
 
--- Returns the paths of the files that the board uses, and its clips' paths without extensions.
+-- Returns the paths of the files that the board uses, and the paths, without extensions, of the posters of its film and clips.
 local function in_use(plan)
   local folder = plan.directory
   local used = { paths = { [folder .. "/report.html"] = true }, stems = {} }
@@ -39,7 +39,7 @@ local function in_use(plan)
   return used
 end
 
--- Returns a list of the files that the board doesn't use: { path, size, why, paid }.
+-- Returns a list of the files that the board doesn't use, each as a table { path, size, why, paid }.
 local function find(opened, plan)
   local core, used, found, seen = require "omni.core", in_use(plan), {}, {}
   local function ask(verb, params)

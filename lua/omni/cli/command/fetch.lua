@@ -43,7 +43,7 @@ local function free_path(stem, extension, digest)
   return path, false
 end
 
--- Returns a URL's file extension, such as ".mp4", or nil if it isn't a media file's extension.
+-- Returns a URL's file extension, such as ".mp4", or nil if the extension isn't that of a media file.
 local function extension_of_url(url)
   local own = (url:match "^[^?#]*"):match "%.(%w+)$"
   return own and require("omni.storyboard.run.file_names").extension(url) == own:lower() and "." .. own:lower() or nil
@@ -59,8 +59,8 @@ end
 
 -- --- one file
 
--- Downloads a file to a path at which no file exists yet. If a file has appeared at this path in the meantime, renames that file instead of
--- replacing it.
+-- Downloads a file to a path at which no file exists yet. If another program creates a file at this path during the download, renames that
+-- file instead of replacing it.
 local function download(called, task, index, path)
   local saved, problem = task:save(path, { index = index, any = called.given.any, aside = true })
   return saved, not saved and problem or nil

@@ -17,7 +17,8 @@ function command.define(parser)
   parser:flag("--trust", "Let the board do all that a Lua program can (docs/storyboards.md).")
 end
 
--- Returns the path to open. On failure, returns nil and an error, or nil and the path of the missing file.
+-- Returns the path of the film or the report to open. If the board can't be loaded, returns nil and an error. If the film or the report
+-- doesn't exist, returns nil, nil and the path of the missing file.
 local function choose(given)
   local core, folder = require "omni.core", output_and_ledger.folder(given)
   local board, problem = require("omni").load_storyboard(given.board, { trusted = given.trust or false })

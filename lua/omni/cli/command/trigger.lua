@@ -69,8 +69,8 @@ local function body_of(given)
   return json .. (" "):rep((kind.pad or 0) - #json), id
 end
 
--- Prints "success of task d696...: 200 in 3 ms", followed by the response's body if its status isn't 2xx. If there is no response, prints
--- the reason to stderr.
+-- Prints a line such as "success of task d696...: 200 in 3 ms". If the response's status isn't 2xx, the line also contains the response's
+-- body. If there is no response, prints the reason to stderr.
 local function write_line(event)
   local what = event.kind .. (event.task_id and " of task " .. event.task_id or "")
   if event.error then return message.print(what .. ": " .. require("omni.cli.view.text").problem(event.error)) end

@@ -46,7 +46,7 @@ local function existing_folder(path)
   return core.stat(folder) and folder or existing_folder(folder)
 end
 
--- Finds out whether a folder is writable by creating a temporary folder in it.
+-- Creates and removes a temporary folder in a folder, and returns whether this succeeded.
 local function can_write(folder)
   local trial = ("%s/.omni-doctor-%s"):format(folder, core.token(4))
   local fine, why = core.make_directory(trial, 448) -- 0700

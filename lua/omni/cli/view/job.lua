@@ -12,13 +12,13 @@ function view.event(job)
   return setmetatable({ spent = job.spent.credits, spent_estimated = job.spent.estimated }, { __index = job })
 end
 
--- Returns "2 of 3 scenes", or "".
+-- Returns a job's progress, such as "2 of 3 scenes", or "" if the job has no progress to show.
 local function progress(job)
   if not job.scenes or job.state == "waiting" and not job.finished then return "" end
   return ("%d of %s"):format(job.finished or 0, text.count(job.scenes, "scene"))
 end
 
----Returns a line such as "job:17  running  2 of 3 scenes".
+---Describes a job in a line such as "job:17  running  2 of 3 scenes".
 ---@param job { job: string, state: string, scenes?: integer, finished?: integer }
 ---@return string
 function view.line(job)

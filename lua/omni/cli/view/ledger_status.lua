@@ -8,7 +8,7 @@ local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
 local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 
--- Returns a name such as "film.lua: dusk". Omits the board's name if all submits belong to one board.
+-- Returns a submit's name, such as "film.lua: dusk". Omits the board's name if all submits belong to one board.
 local function name_of(submit, board)
   local scene = submit.scene and text.clean(submit.scene) or submit.tag and "a submit, " .. text.clean(submit.tag) or "a submit"
   return submit.board and not board and text.clean(paths.name(submit.board)) .. ": " .. scene or scene
@@ -52,14 +52,14 @@ local function write_to_fetch(out, event)
   end
 end
 
--- Returns a string such as "80 credits (2 submits), and about 40 not yet reported".
+-- Describes how many credits some submits have cost, such as "80 credits (2 submits), and about 40 not yet reported".
 local function describe_sum(sum, sandbox)
   local more = text.not_reported(sum.estimated)
   if sum.given_up > 0 then more = core.format("%s; about %.14g of it given up", more, sum.given_up) end
   return ("%s (%s)%s"):format(text.credits(sum.credits, sandbox), text.count(sum.submits, "submit"), more)
 end
 
--- Returns a string such as "https://api.crun.ai, key 3fa1c2d4e5f6".
+-- Describes an account by its service and its key's fingerprint, such as "https://api.crun.ai, key 3fa1c2d4e5f6".
 local function describe_account(account)
   local base_url, fingerprint = account:match("^(.*) (%x+)$")
   return text.clean(base_url and ("%s, key %s"):format(base_url, fingerprint) or account)

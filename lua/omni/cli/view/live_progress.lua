@@ -31,7 +31,7 @@ local function choose(scenes, room)
   return chosen
 end
 
--- Returns "1:05", or "1:05 of about 1:30" while the scene is in progress and its typical time is known.
+-- Returns how long a scene has taken, such as "1:05", or "1:05 of about 1:30" if the scene is in progress and its typical time is known.
 local function time_of(live, scene, width)
   if not scene.began then return "" end
   local taken = text.elapsed((scene.ended or live.now()) - scene.began)
@@ -48,11 +48,11 @@ local function scene_line(live, scene, layout, width)
   local room = width - text.columns(left) - STATE - layout.time - 2
   local id = scene.task_id and #scene.task_id <= room and scene.task_id
   local cost = scene.credits and text.credits(scene.credits, live.sandbox)
-  if cost and text.columns(cost) > room then cost = cost:match "^%S+" end -- drops "credits", which the run's line shows
+  if cost and text.columns(cost) > room then cost = cost:match "^%S+" end -- drops the word "credits", which the run's line contains
   local last = cost or id or ""
   local line = ("%s%s%s%s  %s"):format(left, state, (" "):rep(layout.time - #time), time, last):gsub("%s+$", "")
   line = text.cut(line, width)
-  local paint_from = #left + 1 -- only the text after the truncated part is coloured, so that no escape sequence is cut
+  local paint_from = #left + 1 -- the state is coloured only after the line has been truncated, so that no escape sequence is cut
   if #line < paint_from then return line end
   local painted = line:sub(paint_from, #left + #state)
   return line:sub(1, #left) .. live.paint(scene.status, painted) .. line:sub(paint_from + #painted)
@@ -127,7 +127,8 @@ local function layout_of(live, scenes, width)
     typical = typical or scene.typical ~= nil
   end
   local time = not typical and 8 or width >= WIDE and 19 or 12
-  -- A task id takes up 36 columns. If the scenes' names need the space of the task ids, the ids are left out.
+  -- A task id takes up 36 of these 42 columns, and spaces take up the rest. If the scenes' names need the space of the task ids, the ids
+  -- are left out.
   local room = width - STATE - time - 42
   if room < name then room = width - STATE - time - (width < WIDE and 12 or live.sandbox and 24 or 17) end
   return { name = math.min(name, math.max(6, room)), time = time }
@@ -155,8 +156,8 @@ local function draw_all(self)
   if self.cut then lines[#lines + 1] = cut_line(self, width) end
   for _, wait in ipairs(waits) do lines[#lines + 1] = self.paint("waits", text.cut("  " .. wait, width)) end
   table.move(totals, 1, #totals, #lines + 1, lines)
-  -- Draws only the last lines, which matter most, since a drawing that is taller than the terminal would leave a copy in the scrollback at
-  -- each redraw.
+  -- Draws only the last lines, which matter most. A drawing that is taller than the terminal would leave a copy of itself in the scrollback
+  -- at each redraw.
   local extra = #lines - math.max(1, (self.rows() or 24) - 1)
   if extra > 0 then lines = table.move(lines, extra + 1, #lines, 1, {}) end
   draw(self, lines, columns)

@@ -57,7 +57,7 @@ local function price(entry, sandbox)
   return entry.credits and text.credits(entry.credits, sandbox) or "price unknown"
 end
 
----Returns a plan's cost as text: "about 36 credits", or "more than 4 credits (not every price is known: ...)".
+---Returns a plan's cost as text, such as "about 36 credits" or "more than 4 credits (not every price is known: ...)".
 ---@param plan omni.Plan
 ---@param sandbox? boolean
 ---@return string
@@ -127,7 +127,8 @@ local function lines_of(row, layout, paint, columns)
   return lines
 end
 
--- Returns "2 to submit, 1 to reuse: about 80 credits", and a line with the balance and the budgets.
+-- Returns a plan's last lines: a line such as "2 to submit, 1 to reuse: about 80 credits", a line with the balance and the budgets, and a
+-- line with the usual durations.
 local function sum_lines(plan, options)
   local counts, parts = {}, {}
   for _, entry in ipairs(plan.scenes) do

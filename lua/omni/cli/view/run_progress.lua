@@ -28,8 +28,8 @@ local special = {
   report = function(event) return "report: " .. text.path(event.file) end,
 }
 
--- Returns the line for a scene's state. If the plan has already shown why the scene is blocked or its submit's outcome is unknown, omits
--- this reason.
+-- Returns the line for a scene's state. If the scene is blocked, or if its submit's outcome is unknown, omits the reason, which the plan
+-- has already shown.
 local function scene_line(event, sandbox, plan)
   local line = ("%s: %s"):format(text.clean(event.scene), event.event)
   local entry = plan.by_name[event.scene]

@@ -8,7 +8,7 @@ local core = require "omni.core"
 local text = require "omni.cli.view.text"
 local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 
-local FEW <const> = 3 -- if more scenes than this are reused, they share a line; this many scenes with one reason also do
+local FEW <const> = 3 -- more reused scenes than this share a line; so do at least this many scenes with the same reason
 
 -- The exit codes (docs/cli.md).
 local exit_codes = { done = 0, failed = 1, misuse = 2, refused = 3, unknown = 4, interrupted = 130 }
@@ -21,8 +21,8 @@ local function count(summary, status)
   return n
 end
 
----Returns a run's exit code. Results that need a person's attention take precedence. If the only problem is a blocked scene, the run counts
----as failed.
+---Returns a run's exit code. If scenes have ended differently, the result that most needs a person's attention determines the exit code. If
+---the only problem is a blocked scene, the run counts as failed.
 ---@param summary omni.RunSummary
 ---@return integer
 local function exit_code(summary)
@@ -84,7 +84,7 @@ function writers.unknown(scene, entry, options)
   return lines
 end
 
--- Returns "refused  not submitted, because scene "dusk" failed (--fail-fast)".
+-- Returns a scene's status and the reason for it, such as "refused  not submitted, because scene "dusk" failed (--fail-fast)".
 local function reason(scene, options)
   local option = scene.status == "refused" and scene.error.cause and options.given.fail_fast and " (--fail-fast)" or ""
   return ("%s  %s%s"):format(scene.status, text.problem(scene.error), option)
@@ -98,7 +98,7 @@ local function with_reason(scene, _, options)
   return lines
 end
 
--- Returns the lines for several scenes that weren't submitted for the same reason.
+-- Returns the lines for several scenes that share one reason for not being submitted.
 local function with_same_reason(scenes, options)
   local names = {}
   for index, scene in ipairs(scenes) do names[index] = '"' .. text.clean(scene.scene) .. '"' end
@@ -162,8 +162,8 @@ local function write_interrupted(out, summary, options)
   out:write("  ", next_command.continue(options.given), "\n")
 end
 
--- Groups the scenes that weren't submitted for the same reason, if there are at least three. Returns a table that maps a group's first
--- scene to all scenes in the group, and each of the group's other scenes to false.
+-- Groups the scenes that share one reason for not being submitted, if at least three scenes share it. Returns a table that maps a group's
+-- first scene to all scenes in the group, and each of the group's other scenes to false.
 local function group(summary)
   local by_reason, groups = {}, {}
   for _, scene in ipairs(summary.scenes) do

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Draws a status on a terminal, followed by a line for each current wait, and redraws these lines in place. Before other output appears,
--- erases the status line. Draws nothing if the output isn't a terminal.
+-- Draws a status on a terminal, followed by a line for each current wait, and redraws these lines in place. Before a caller prints other
+-- output, it must call `erase`. Draws nothing if the output isn't a terminal.
 
 local core = require "omni.core"
 local loop = require "omni.loop"

@@ -8,7 +8,7 @@ local text = require "omni.cli.view.text"
 local GAP <const> = 2       -- columns between two columns
 local INDENT <const> = 4
 local NARROWEST <const> = 6 -- minimum width of a column that is shrunk
-local READABLE <const> = 24 -- if this many columns are left, a row's last cell is beside the other cells, otherwise below
+local READABLE <const> = 24 -- if at least this many columns are left, a row's last cell is beside the other cells; otherwise, below
 
 ---@class omni.cli.Column
 ---@field title string

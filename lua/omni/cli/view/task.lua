@@ -31,7 +31,7 @@ local function lines(task, options)
   }, options)
 end
 
----Describes a task in one line: "d696...  success in 0:42, 40 credits".
+---Describes a task in one line, such as "d696...  success in 0:42, 40 credits".
 ---@param task omni.Task
 ---@param options { sandbox?: boolean }
 ---@return string

@@ -11,7 +11,8 @@ local typical_time = require "omni.cli.typical_time"
 
 local default_timeout <const> = 1800 -- seconds
 
--- Sets `typical` to the usual duration of tasks of this kind, and to the number of tasks on which this duration is based.
+-- Sets `one.typical` to a table that contains the usual duration of tasks of this kind, and the number of tasks on which this duration is
+-- based.
 local function look_up_typical_time(client, one)
   local ledger, raw = client:existing_ledger(), one.task.raw
   local input = type(raw) == "table" and type(raw.param) == "table" and raw.param.input
@@ -19,7 +20,8 @@ local function look_up_typical_time(client, one)
   loop.background(function() one.typical = typical_time.of(ledger, one.task.model, input) end)
 end
 
--- Returns the progress line: "d696...  running  1:05 of about 1:30 (14 tasks)"; for several tasks "2 of 5 done, 1 failed, 3 running  1:05".
+-- Returns the progress line. For one task, returns a line such as "d696...  running  1:05 of about 1:30 (14 tasks)"; for several tasks,
+-- returns a line such as "2 of 5 done, 1 failed, 3 running  1:05".
 local function words(watched, columns)
   if #watched == 1 then
     local one = watched[1]

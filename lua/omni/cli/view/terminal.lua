@@ -11,8 +11,8 @@ function terminal.columns(fd)
   return require("omni.core").terminal(fd or 1)
 end
 
----Returns how long a command waits before it shows why it is waiting. On a terminal, a command waits for a shorter time, since omni can
----erase the reason again later.
+---Returns how long a command waits before it shows why it is waiting. On a terminal, a command shows the reason sooner, since omni can
+---erase it later.
 ---@param json? boolean
 ---@param fd? 1|2
 ---@return number seconds

@@ -81,18 +81,19 @@ local function wrap(text, columns)
   return lines
 end
 
--- Returns an amount as text: "6 credits", "1 sandbox credit", "2.5 credits".
+-- Returns an amount as text, such as "6 credits", "1 sandbox credit" or "2.5 credits".
 local function credits(amount, sandbox)
   local number = core.format("%.14g", amount)
   return ("%s %scredit%s"):format(number, sandbox and "sandbox " or "", number == "1" and "" or "s")
 end
 
--- Returns ", and about 40 not yet reported", or "".
+-- Describes an estimate of the credits that the service hasn't reported yet, such as ", and about 40 not yet reported". For an estimate of
+-- 0, returns "".
 local function not_reported(estimated)
   return estimated > 0 and core.format(", and about %.14g not yet reported", estimated) or ""
 end
 
----Returns a sum as text: "80 credits, and about 40 not yet reported".
+---Returns a sum of credits as text, such as "80 credits, and about 40 not yet reported".
 ---@param sum omni.Spent
 ---@param sandbox? boolean
 ---@return string
@@ -100,7 +101,7 @@ local function spent(sum, sandbox)
   return credits(sum.credits, sandbox) .. not_reported(sum.estimated)
 end
 
----Returns "the board has cost 80 credits so far, and about 40 not yet reported".
+---Describes what a board has cost, such as "the board has cost 80 credits so far, and about 40 not yet reported".
 ---@param sum omni.Spent
 ---@param sandbox? boolean
 ---@return string
@@ -108,7 +109,7 @@ local function board_cost(sum, sandbox)
   return ("the board has cost %s so far%s"):format(credits(sum.credits, sandbox), not_reported(sum.estimated))
 end
 
--- Returns a duration as text: "0:07", "12:30", "1:02:03".
+-- Returns a duration as text, such as "0:07", "12:30" or "1:02:03".
 local function elapsed(seconds)
   seconds = math.floor(seconds)
   local hours, minutes = seconds // 3600, seconds // 60 % 60
@@ -122,12 +123,12 @@ local function path(absolute)
   return core.clean(absolute:sub(1, #here) == here and absolute:sub(#here + 1) or absolute)
 end
 
--- Returns a time as text: "2026-11-23 07:01:02".
+-- Returns a date and time as text, such as "2026-11-23 07:01:02".
 local function moment(seconds)
   return os.date("%Y-%m-%d %H:%M:%S", math.floor(seconds))
 end
 
--- Returns a size as text: "512 bytes", "1.23 MB", "512 kB".
+-- Returns a size as text, such as "512 bytes", "512 kB" or "1.23 MB".
 local function bytes(number)
   if number < 1000 then return ("%d byte%s"):format(number, number == 1 and "" or "s") end
   for _, unit in ipairs { "kB", "MB", "GB", "TB" } do
@@ -136,7 +137,7 @@ local function bytes(number)
   end
 end
 
--- Returns a number with its noun: "3 scenes", "1 scene".
+-- Returns a number with a noun in its singular or plural form, such as "1 scene" or "3 scenes".
 local function count(number, noun)
   return ("%d %s%s"):format(number, noun, number == 1 and "" or "s")
 end
