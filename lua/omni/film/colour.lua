@@ -32,8 +32,8 @@ function colour.is_hdr(video)
   return hdr[transfer] == true
 end
 
--- Returns a picture's matrix. If an HD video stream doesn't specify a matrix, returns BT.709, which players assume in that case, unlike
--- ffmpeg.
+-- Returns the colour matrix that ffmpeg's scale filter must assume. If an HD video stream specifies no matrix, returns "bt709", as players
+-- assume; otherwise, returns "auto".
 local function named_matrix(video)
   local _, matrix = names(video)
   return (matrix == "" or matrix == "unknown") and math.min(video.width, video.height) >= 720 and "bt709" or "auto"

@@ -20,7 +20,7 @@ local transitions = require "omni.film.transitions"
 
 local MAX_CLIPS <const> = 10000
 local probes_at_once <const>, encoders_at_once <const> = 4, 2
-local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- cost per second of sound or joined film, relative to encoding video
+local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- work per second of sound or joined film, relative to encoding video
 
 -- --- errors
 

@@ -68,8 +68,8 @@ function tool.words(...)
   return all
 end
 
----Returns a program's error output as one short line. Omits memory addresses, and the file's name, which omni's own message already
----contains.
+---Returns a program's error output as one short line. The line contains no memory addresses, and doesn't repeat the file name in `path`,
+---which omni's own message already contains.
 ---@param text string
 ---@param path? string
 ---@return string

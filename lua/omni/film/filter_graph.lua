@@ -19,8 +19,8 @@ function graph.sample(frame, into)
   return (frame * rate * into.den + into.num // 2) // into.num
 end
 
--- Returns the filters that convert a clip's frames from `first` up to `stop` to the film's shape. If the video ends up to half a second too
--- early, the filters repeat the last frame.
+-- Returns the filters that select a clip's frames from `first` up to `stop` and convert them to the film's shape. If the video is too short
+-- by up to half a second, the filters repeat the last frame.
 local function picture(stream, video, into, first, stop)
   local width, height = shape.fit(video, into)
   local steady, sdr = shape.is_steady(video, into), colour.to_sdr(video)
@@ -37,9 +37,9 @@ local function picture(stream, video, into, first, stop)
   }, ",")
 end
 
--- Returns the filters for `count` samples of an audio stream, beginning with sample `first`, or for silence. `start` is an expression for
--- ffmpeg's asetpts filter. The filters copy mono sound to both channels, since ffmpeg's own conversion would make it 3 dB quieter than
--- players do.
+-- Returns the filters that select `count` samples of an audio stream, beginning with sample `first`. If `audio` is nil, the filters produce
+-- silence. `start` is an expression for ffmpeg's asetpts filter. The filters copy mono sound to both channels, since ffmpeg's own
+-- conversion would make it 3 dB quieter than players do.
 local function sound(stream, audio, start, first, count)
   if not audio then return ("anullsrc=r=%d:cl=stereo,aformat=sample_fmts=fltp,atrim=end_sample=%d,asetpts=N/SR/TB"):format(rate, count) end
   return ("[%s]asetpts=PTS-%s,%saresample=%d:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo,apad,"
@@ -75,7 +75,7 @@ function graph.piece(piece, into, transition)
   local cross = core.format("xfade=transition=%s:duration=%.6f:offset=0,format=yuv420p", transition, fade * into.den / into.num)
   return table.concat {
     picture(stream_of(1, other.video), other.video, into, 0, fade), "[q];",
-    -- applies xfade, which works in 4:4:4, only to the transition's frames
+    -- xfade works in 4:4:4, so it is applied only to the transition's frames
     body == 0 and ("%s[p];[p][q]%s[v];"):format(first, cross) or (
       "%s,split[b][p];[b]trim=end_frame=%d[b];[p]trim=start_frame=%d,setpts=PTS-STARTPTS[p];[p][q]%s[x];[b][x]concat=n=2[v];"):format(
       first, body, body, cross),

@@ -18,7 +18,7 @@ local Part_mt = { __close = function(part) os.remove(part.path) end }
 local function part_of(path)
   local directory, message = core.make_temporary_directory "omni-frame-"
   if not directory then return nil, message end
-  core.remove(directory) -- only the directory's unique name is needed
+  core.remove(directory) -- the directory isn't needed, only its unique name
   return setmetatable({ path = ("%s.%s.part"):format(path, directory:match "[^-]*$") }, Part_mt)
 end
 

@@ -4,7 +4,8 @@
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
----Returns a function that reports a fraction to `on_progress` only if the fraction exceeds all earlier ones, since a cut can start again.
+---Returns a function that reports a fraction to `on_progress` only if the fraction exceeds all earlier ones, since a cut can start again
+---from the beginning.
 ---@param on_progress? fun(fraction: number)
 ---@return fun(fraction: number)
 local function rising(on_progress)
@@ -26,7 +27,7 @@ local function meter(total, on_progress)
   return function(weight)
     local run = {}
     return function(fraction)
-      -- Adds a run's whole weight once the run has ended, because a sum of many small steps would end just below the total.
+      -- Adds a run's whole weight once the run has ended, since rounding errors would leave a sum of many small steps just below the total.
       if fraction < 1 then
         under_way[run] = fraction * weight
       elseif not run.ended then

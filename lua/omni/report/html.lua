@@ -60,8 +60,8 @@ local starts = setmetatable({}, {
   end,
 })
 
--- Writes an element's attributes in alphabetical order, so that the same data always results in the same output. Returns the number of the
--- element's children.
+-- Writes an element's attributes in alphabetical order, so that the same data always results in the same output. Also returns the index of
+-- the element's last child.
 local function write_attributes(out, element)
   local names, count, last = nil, 0, 0
   for key, value in next, element do

@@ -139,7 +139,7 @@ end
 
 -- --- the page
 
--- Returns the symbols for all states of a scene. Other parts of the page refer to a state's symbol by its name.
+-- Returns the symbols for all states of a scene. Other parts of the page show a symbol by referring to the symbol's id.
 local function signs()
   local symbols = {}
   for index, sign in ipairs(style.signs) do

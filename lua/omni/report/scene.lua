@@ -9,7 +9,8 @@ local h, time = html.tag, times_of.time
 
 -- number of players that load their clip's metadata immediately; later players load it when the user starts them
 local eager_players <const> = 6
-local max_reference <const> = 200 * 1024 -- maximum size of an embedded reference in bytes; many scenes can use the same reference
+-- maximum size in bytes of a reference's embedded picture; the page embeds the picture once for each scene that uses the reference
+local max_reference <const> = 200 * 1024
 local long_prompt <const> = 1200 -- maximum length, in bytes, of a prompt that the report doesn't collapse
 
 -- Maps a media file's extension to an HTML element.
@@ -97,7 +98,7 @@ local function reference(context, given)
   local picture = context.embed(given.poster, max_reference)
   local address = given.path and html.relative(given.path) or given.url and html.web(given.url)
   local label = h.span { dir = "auto", given.label }
-  local name = (given.path or ""):match("[^/]*$") -- the report doesn't reveal this machine's folders
+  local name = (given.path or ""):match("[^/]*$") -- only the file's name, so that the report doesn't reveal this machine's folders
   return h.li {
     picture and h.img { src = picture, alt = "", width = 56, height = 56 },
     given.scene and to_scene(context, given.scene, given.label)

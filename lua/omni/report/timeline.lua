@@ -21,7 +21,8 @@ local shapes = {
 local order = { "sent", "run", "open", "ready" }
 
 local steps = { 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400 }
-local max_ticks <const>, max_day_ticks <const> = 6, 3 -- max_day_ticks applies to a scale that covers several days, whose labels are longer
+-- maximum numbers of ticks on a scale; max_day_ticks applies to ticks that are at least a day apart, since their labels are longer
+local max_ticks <const>, max_day_ticks <const> = 6, 3
 
 -- Returns a function that converts a time to a percentage of the width, with space for marks at both ends. The second result contains the
 -- scale's ticks.
@@ -61,7 +62,7 @@ local function bar(along, phase, session)
     width = percent(math.max(along.place(phase.to) - left, 0.3)), rx = 2 }
 end
 
--- Returns the time of day, with the date unless it is the session's first day.
+-- Returns an element for a time of day; it also shows the date, unless the time is on the session's first day.
 local function clock(at, session)
   return times_of.time(at, "second", session.from) or "–"
 end

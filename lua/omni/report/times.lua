@@ -7,8 +7,8 @@ local wording = require "omni.report.wording"
 
 local h = html.tag
 
--- The script replaces the text of each element that has the attribute data-part, which contains two positions in a string such as
--- "2026-11-23 14:05:00". The script omits the date if it is the same as the date in the attribute data-since.
+-- The script replaces the text of each element that has the attribute data-part. The attribute data-part specifies which part of a string
+-- such as "2026-11-23 14:05:00" the element shows. The script omits the date if it is the same as the date in the attribute data-since.
 local script = [[
 "use strict";
 const offset = (at) => -new Date(at).getTimezoneOffset();
@@ -30,7 +30,7 @@ for (const element of document.querySelectorAll("[data-zone-name]")) {
 }
 ]]
 
--- The parts of a string such as "2026-11-23 14:05:00": the positions before each part's first and after its last character.
+-- The parts of a string such as "2026-11-23 14:05:00", each with the positions before its first character and after its last character.
 local parts = {
   second = { 0, 19 }, minute = { 0, 16 }, second_of_day = { 11, 19 }, minute_of_day = { 11, 16 }, day_and_minute = { 5, 16 },
 }

@@ -110,7 +110,7 @@ local function date(format, seconds)
   return os.date("!" .. format, math.floor(seconds)) --[[@as string]]
 end
 
----Returns "1 scene" or "3 scenes".
+---Returns a number with its noun, such as "1 scene" or "3 scenes".
 ---@param number integer
 ---@param one string
 ---@return string

@@ -127,7 +127,7 @@ end
 
 -- Plans a board that is to become a job. Returns the board's plan and, if the board can't become a job, an error.
 local function check(board, given)
-  board.key, board.budget = "job:0", math.min(board.budget or math.huge, given.budget) -- a name that no real job has
+  board.key, board.budget = "job:0", math.min(board.budget or math.huge, given.budget) -- no real job has the name "job:0"
   local plan, problem = plans.plan(board, { client = given.client, directory = board.path:gsub("%.lua$", "") .. ".omni" })
   problem = problem or refusal(plan, given.budget) or select(2, given.client.store:check())
   if plan and given.on_plan and given.on_plan(plan, problem) == false and not problem then

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Writes and reads a job's manifest: the name of the board's file, the values for its `os.getenv`, and the list of the board's files in the
--- store.
+-- Writes and reads a job's manifest: the name of the board's file, the values that `os.getenv` returns to the board, and the list of the
+-- board's files in the store.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -76,7 +76,7 @@ local function finish(self, job, state, problem, result)
 end
 
 -- Records the job's progress every second, which also renews the worker's lease. Stops the run once the job no longer belongs to this
--- worker, for example because this worker has stalled, and another worker has taken over the job.
+-- worker, for example after this worker has stalled and another worker has taken over the job.
 local function keep(self, job)
   while not job.is_over do
     loop.sleep(KEEP_SECONDS)
@@ -117,8 +117,8 @@ local function store_result(self, job, summary)
   return fine and result, problem
 end
 
--- Returns why a run's film isn't complete, or nil. A submit with an unknown outcome takes precedence over other reasons, since only a
--- person can settle it.
+-- Returns the reason why a run's film isn't complete, or nil if the film is complete. A submit with an unknown outcome takes precedence
+-- over other reasons, since only a person can settle it.
 local function problem_of(summary)
   for _, status in ipairs { "unknown", "failed", "refused", "blocked", "waiting", "interrupted" } do
     for _, scene in ipairs(summary.scenes) do
@@ -242,8 +242,8 @@ local known <const> = {
 ---Runs jobs (`omni.submit_storyboard`) from the client's ledger, one after another, until the worker is stopped. Any number of workers can
 ---share a ledger and a store. If a worker dies, another worker takes over its job, waits for the tasks in flight, and fetches their clips.
 ---No scene is paid for twice. A job costs at most its budget, whichever workers run it. If a job fails, the worker records the error and
----takes the next job. If the job isn't to blame for a failure (for example, because the network or the store can't be reached), the worker
----returns the job to the queue and pauses for a minute.
+---takes the next job. If a failure isn't the job's fault (for example, if the network or the store can't be reached), the worker returns
+---the job to the queue and pauses for a minute.
 ---@param given omni.WorkOptions
 ---@return true|nil
 ---@return omni.Error|nil  why the worker can't start or, with `once`, why the worker returned its job to the queue

@@ -13,7 +13,7 @@ local SHOWN <const> = 3 -- maximum number of scenes that a message names
 local Check_methods = {}
 local Check_mt = { __index = Check_methods }
 
--- Returns 'scene "a"', 'scenes "a" and "b"', or 'scenes "a", "b", "c" and 4 more'.
+-- Lists scenes for a message: returns a string such as 'scene "a"', 'scenes "a" and "b"', or 'scenes "a", "b", "c" and 4 more'.
 local function listed(names)
   local parts = {}
   for i = 1, math.min(#names, SHOWN) do parts[i] = ('"%s"'):format(names[i]) end
@@ -49,7 +49,7 @@ function Check_methods:ignored(scene, model, field)
   entry.names[#entry.names + 1] = scene.name
 end
 
--- Returns `fields`, which are defaults of the board, without those that the scene's model doesn't have. Records each omitted field.
+-- Returns the defaults in `fields`, except those that the scene's model doesn't have. Records each omitted field.
 local function without_unknown(self, fields, known, scene, model)
   local unknown, rest = self.unknown[model], {}
   for name, value in pairs(fields) do
@@ -104,8 +104,8 @@ local function report_wrong(self, entry, fail, add)
     bad.hint or ("write %s = ... in the scene, or %s = false"):format(source, source)))
 end
 
----Reports the errors in the board's defaults, and returns the notices about the defaults. A default is an error if no scene's model has the
----field that it sets.
+---Reports the errors in the board's defaults, and returns the notices about the defaults. A default is an error if it sets a field that no
+---scene's model has.
 ---@param fail fun(message: string, field: string, hint?: string, place: string)  called for each error whose place is a default
 ---@param add fun(problem: omni.Error)                                            called for each error whose place is a scene
 ---@return { message: string, field: string }[] notices

@@ -175,8 +175,8 @@ local function inside(open, argument)
 
   -- --- the words: each only records its arguments and its place
 
-  -- Returns "file:line" for the code that called the function of the board language, or nil if Lua doesn't know the line (after a tail
-  -- call).
+  -- Returns the location ("file:line") at which the board called one of the board language's functions, or nil if Lua doesn't know the line
+  -- (after a tail call).
   local function place()
     if getinfo(2, "t").istailcall then return nil end
     local caller = getinfo(3, "Sl")

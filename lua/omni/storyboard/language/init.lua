@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Defines the board language's `storyboard`: `storyboard { title = ..., style = ..., defaults = {...}, references = {...}, scene "name"
--- {...}, ... }` (docs/storyboards.md). The result of calling `storyboard`, a board, is a plain Lua value. Runs don't change it.
+-- {...}, ... }` (docs/storyboards.md). `storyboard` returns a board, which is a plain Lua value. Runs don't change it.
 
 local core = require "omni.core"
 local placeholder = require "omni.client.placeholder"
@@ -163,8 +163,8 @@ local function least_size(defaults)
   return sum
 end
 
--- Reports each unusable file at the place where the board first uses the file. This function is called only if the board has other errors;
--- otherwise, the plan reports unusable files.
+-- Reports each unusable file at the place where the board first uses the file. If the board has no other errors, this function isn't
+-- called, and the plan reports the unusable files instead.
 local function check_files(fields, declared, trouble, fail, add)
   local seen = {}
   local function check(value, report)

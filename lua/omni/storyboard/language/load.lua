@@ -38,7 +38,8 @@ local function with_place(path, message)
   for length = shortened and #shortened or 0, 1, -1 do
     if folder:sub(-length) == shortened:sub(1, length) then return folder .. shortened:sub(length + 1) .. rest end
   end
-  if shortened and path:sub(-#shortened) == shortened then return path .. rest end -- Lua has shortened even the file's name
+  -- The shortened path may contain only a part of the file's name.
+  if shortened and path:sub(-#shortened) == shortened then return path .. rest end
   if message:find("^[^\n]-:%d+: ") then return message end
   return path .. ": " .. message
 end
@@ -60,7 +61,7 @@ end
 
 -- Calls `fn(...)` in the same way as `pcall`. Once `interrupted()` has returned true, every further instruction in `fn` raises an error.
 -- Since the error is repeated, even an endless loop that catches errors ends. If a C library, such as a profiler, has set a debug hook,
--- leaves that hook in place, since Lua code couldn't restore it, and doesn't interrupt `fn`.
+-- this function leaves the hook in place and doesn't interrupt `fn`. Lua code couldn't restore a debug hook that a C library has set.
 local function pcall_interruptible(interrupted, fn, ...)
   local hook, mask, count = debug.gethook()
   if not interrupted or hook and type(hook) ~= "function" then return pcall(fn, ...) end
@@ -214,8 +215,7 @@ local function load_in_fiber(path, opts, contained)
     return board
   end
 
-  -- Loads the file of a trusted board. Returns a function that runs the file and returns its result, or returns nil and an error if the
-  -- file has a syntax error.
+  -- Loads the file of a trusted board. Returns the board's code as a function. If the file has a syntax error, returns nil and an error.
   local function trusted()
     local found = { problems = {} }
     local environment = trusted_environment(path, folder, set, found)

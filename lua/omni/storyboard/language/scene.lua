@@ -195,7 +195,7 @@ end
 ---@param fail fun(bad: { message: string, field: string })  called for each error
 ---@return { words: table, input: table }  words: the board language's fields as given; input: copies of the model's fields
 local function merge(defaults, own, model, fail)
-  local base = of_model(defaults, function() end) -- the board's own check reports errors in the defaults
+  local base = of_model(defaults, function() end) -- ignores errors in the defaults, since the board's own check reports them
   local given = of_model(own, fail)
 
   local merged = { words = {}, input = {} }

@@ -103,8 +103,9 @@ local function decide_success(self, planned, row)
   end
 end
 
----Reads from the ledger, in a few queries, what `choose` needs to know about all scenes that have an identity: the rows of their submits,
----the successful submits' files with their digests, and the last submits of the scenes without a row.
+---Reads from the ledger, in a few queries, what `choose` needs to know about all scenes that have an identity. For a scene that has been
+---submitted with this identity, `prepare` reads the submit's row and, if the submit succeeded, its files and their digests. For a scene
+---that hasn't been submitted with this identity, `prepare` reads the last submit under the scene's name.
 ---@param self omni.Planner
 ---@param identities table[]  the results of identity.resolve
 local function prepare(self, identities)

@@ -11,7 +11,7 @@ local media_check = require "omni.storyboard.plan.media_check"
 -- The error codes of scenes whose identity can't be computed because of their files.
 local of_files <const> = { io = true, invalid_input = true }
 
--- Adds a notice. If a notice with the same text exists, only adds the scene to that notice.
+-- Adds a notice or, if there is already a notice with the same text, adds the scene to the existing notice.
 local function add_notice(notices, found, scene)
   for _, other in ipairs(notices) do
     if scene and other.text == found.message then

@@ -83,7 +83,7 @@ local function resolve(board, given)
   end
 
   local result, known, left = {}, {}, board.order
-  repeat -- first the scenes that build on no other scene, then the scenes that build on these, and so on
+  repeat -- each round computes the identities of the scenes that build only on scenes from earlier rounds
     local ready, bases, later = {}, {}, {}
     for _, index in ipairs(left) do
       local scene = board.scenes[index]

@@ -54,7 +54,8 @@ local function check_kind(reference, files)
   return nil, want
 end
 
--- Checks that a window lies within its film. Returns a problem; otherwise, returns nil and, if the user should know something, a notice.
+-- Checks that a window lies within its film. If there is a problem, returns the problem; otherwise, returns nil and sometimes a notice for
+-- the user.
 local function check_window(reference, length, what, slack)
   local from, to = reference.from or 0, reference.to
   local shown = ("%s lasts %s"):format(what, seconds(length))
@@ -65,7 +66,7 @@ local function check_window(reference, length, what, slack)
   end
 end
 
--- Checks a film. Returns a problem; otherwise, returns nil and, if the user should know something, a notice.
+-- Checks a film. If there is a problem, returns the problem; otherwise, returns nil and sometimes a notice for the user.
 local function check_film(reference, model, files)
   local seen, problem = files:lengths(reference.path)
   if not seen and problem.code == "process_failed" then return nil end -- `no_ffprobe` reports this failure once for all files
@@ -81,8 +82,8 @@ local function check_film(reference, model, files)
   return check_window(reference, seen.picture, name_of(reference.path), SLACK)
 end
 
--- Checks that a window lies within another scene's clip. Returns a problem; otherwise, returns nil and, if the user should know something,
--- a notice.
+-- Checks that a window lies within another scene's clip. If there is a problem, returns the problem; otherwise, returns nil and sometimes a
+-- notice for the user.
 local function check_clip(reference, lengths)
   if not reference.from and not reference.to then return nil end
   local length, stated = lengths(reference.scene, math.max(reference.to or 0, reference.from or 0))
@@ -148,7 +149,7 @@ local function films(scenes)
 end
 
 ---Returns a function that returns the length of a scene's clip, and whether that length is only expected, because the clip doesn't exist
----yet. Probes a clip only if the length that its scene requests is shorter than the needed length.
+---yet. Probes a clip only if the caller needs more seconds of the clip than its scene requests.
 ---@param plan omni.Plan
 ---@param files omni.MediaFiles
 ---@return fun(scene: string, needed: number): number|nil, boolean

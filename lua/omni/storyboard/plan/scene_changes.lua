@@ -7,7 +7,7 @@ local core = require "omni.core"
 
 local SHOWN <const> = 60 -- maximum number of bytes of a string that a difference shows
 
--- Returns the position at which the UTF-8 character with the byte at position `at` begins.
+-- Returns the position at which a UTF-8 character begins; `at` is the position of any of the character's bytes.
 local function at_character(text, at)
   while at > 1 and (text:byte(at) or 0) & 0xC0 == 0x80 do at = at - 1 end
   return at
@@ -27,7 +27,7 @@ end
 
 local kinds = { file = "file", clip = "clip", frame = "last_frame" }
 
--- Returns the kind of the placeholder that a part of a form represents, or nil if that part doesn't represent a placeholder.
+-- Returns a placeholder's kind, or nil if a form's value isn't a placeholder.
 local function kind_of(value)
   local kind = type(value) == "table" and next(value)
   return kinds[kind] and type(value[kind]) == "string" and #value[kind] == 64 and next(value, kind) == nil and kind or nil

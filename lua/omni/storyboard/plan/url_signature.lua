@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Removes storage services' signatures from URLs, since a service creates a new signature each time it returns a file's URL.
 
--- Describes how storage services sign URLs; all names are in lower case. If a URL's query has the parameter `mark`, omni removes the query
--- parameters in `names` and those that begin with `prefix`.
+-- Describes how storage services sign URLs; all names are in lower case. If a URL's query has a parameter with the name in `mark`, omni
+-- removes the parameters whose names are listed in `names` or begin with `prefix`.
 local kinds = {
   { mark = "x-amz-signature", prefix = "x-amz-" }, -- Amazon S3 and compatible services
   { mark = "x-goog-signature", prefix = "x-goog-" }, -- Google Cloud Storage
@@ -24,7 +24,7 @@ local function belongs(name, kind)
   return kind.names[name] or kind.prefix and name:sub(1, #kind.prefix) == kind.prefix
 end
 
----Returns a URL without its signature. Returns any other string unchanged.
+---Returns a URL without its signature. If a string isn't a URL with a signature, returns the string unchanged.
 ---@param text string
 ---@return string
 local function unsigned(text)

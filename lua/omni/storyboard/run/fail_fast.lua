@@ -8,7 +8,7 @@ local ends_the_run = {
   unauthorized = true, key_disabled = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true,
 }
 
--- Returns whether a failure concerns only one task, because the service rejects that task's API key and there are other keys.
+-- Returns whether a failure affects only one API key: the service rejects the key of the scene's task, but the client has other keys.
 local function is_of_its_key(run, record, problem)
   return err.rejects_key(problem) and record.task_id ~= nil and #run.client.all_keys > 1
 end

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Derives the names of a scene's files from the scene's name. The derived name is never a path, and never the name of a hidden file.
 
--- Maximum length, in bytes, of a scene's name in a file name. Leaves room for an identity, a number, an extension and ".part" within the
--- usual limit of 255 bytes.
+-- Maximum length, in bytes, of a scene's name in a file name. A file name also contains an identity, a number, an extension and ".part",
+-- and most file systems limit a file name to 255 bytes.
 local MAX_BYTES = 120
 
 -- Replaces or removes every character that is special in a file system or a shell.

@@ -74,7 +74,7 @@ end
 
 -- --- the run
 
--- Stops a fiber by calling `stop`. A fiber can't cancel itself. If the running fiber is to be stopped, because its `on_event` hook called
+-- Stops a fiber by calling `stop`. A fiber can't cancel itself. If a fiber would stop itself, because its `on_event` hook called
 -- `interrupt`, another fiber calls `stop`.
 local function stop_from_outside(fiber, stop, ...)
   if not fiber or fiber:done() then return end
@@ -139,7 +139,7 @@ local function join_scenes(run)
   return bug
 end
 
--- Returns how many credits a scene may have cost in this run, if the service hasn't reported its cost yet.
+-- Returns an estimate, in credits, if the service hasn't reported yet what a scene has cost in this run; otherwise, returns 0.
 local function unreported(record)
   local action = record.planned.action
   if record.credits or action == "fetch" or action == "reuse" or action == "unknown" or action == "expired" then return 0 end
@@ -330,8 +330,8 @@ local function run_in_fiber(board, given)
   return run:join()
 end
 
----Creates a board's film: plans a run, and executes the plan. Spends credits only with consent, which is a `plan` whose prices are known, a
----`budget` (or the board's own budget), `yes`, or an `on_plan` that returns true. If you pass a `plan`, the run executes exactly that plan.
+---Creates a board's film: plans a run, and executes the plan. Spends credits only with consent: a `plan` whose prices are known, a `budget`
+---(or the board's own budget), `yes`, or an `on_plan` function that returns true. If you pass a `plan`, the run executes exactly that plan.
 ---If the board's file, another file, the ledger or a price has changed since the plan was made, the run submits nothing and returns the
 ---error `plan_changed`, whose `changes` field lists the changes. A failed scene stops only the scenes that build on it, unless `fail_fast`
 ---is set.

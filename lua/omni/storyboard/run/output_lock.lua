@@ -28,7 +28,7 @@ local function refuse(why)
   return nil, err.new { code = "io", message = "can't write to " .. why }
 end
 
--- Locks the folder and sets `self.lock`, or returns why that is impossible. Waits while another run holds the lock.
+-- Locks the folder and sets `self.lock`; if the folder can't be locked, returns the reason. Waits while another run holds the lock.
 local function take_lock(self, path, on_event)
   local file <const> = path .. "/media/.lock"
   local message, code

@@ -91,7 +91,7 @@ local function await_task(run, record, task)
   end
   if not ended then return set_status(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
   record.slot:close() -- lets the next scene be submitted while this scene's files are being fetched
-  if record.planned.action ~= "fetch" then record.credits = task.credits end -- an earlier run has paid for files that are only fetched
+  if record.planned.action ~= "fetch" then record.credits = task.credits end -- a run that only fetches files pays nothing for them
   if task.status == "failed" and not (row and row.state == "success") then return set_status(run, record, "failed", task.error) end
   if task.error then return set_status(run, record, "failed", keep_paid(run, record, task.error)) end
 
