@@ -23,7 +23,7 @@ typedef struct {
   request *given;   // the request whose result `finished` returned last, until the caller has handled that result
   buffer notified;  // notifications that Lua takes one by one; each ends with a NUL
   size_t told;      // how many bytes of `notified` Lua has taken
-  bool pushing;     // `finished` is currently pushing the result of `given`
+  bool pushing;     // whether `finished` is currently pushing the result of `given`
 } ledger;
 
 static ledger *check(lua_State *L) {
@@ -87,7 +87,7 @@ static int release(lua_State *L) {
 
 // --- starting a verb
 
-// Raises an error for a parameter that isn't in the table at `known`, and for a value that SQL can't store.
+// Raises an error for a parameter that isn't in the table at index `known`, and for a value that SQL can't store.
 static void check_parameters(lua_State *L, int parameters, int known, const char *verb) {
   for (lua_pushnil(L); lua_next(L, parameters); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "ledger: %s: the names of parameters must be strings", verb);

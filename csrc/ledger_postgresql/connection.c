@@ -236,8 +236,8 @@ static const char *open_until(const database *d) {
   return d->is_pooled ? NOW " + " LEASE : "NULL";
 }
 
-// Inserts the session's row, or adds 1 to the row's number of connections if the row exists. Also deletes the rows of sessions that started
-// over 30 days ago and have ended.
+// Inserts the session's row, or, if the row exists, adds 1 to its connection counter. Also deletes the rows of sessions that started over
+// 30 days ago and have ended.
 static PGresult *session_row(database *d, request *r) {
   char host[256] = "";
   gethostname(host, sizeof host - 1);

@@ -46,7 +46,7 @@ struct database {
   bool is_pooled;    // whether the connection leads to a pooler
   double renew_at;   // with a pooler: when the session must be renewed
   int64_t session;   // 0: never connected
-  int64_t number;    // how many connections the session has had
+  int64_t number;    // the number of this connection within its session, counting from 0
   int64_t last_verb; // the number of the last verb that the ledger has counted (is_counted)
   int64_t last_committed; // the number of the last verb that is known to be committed
   bool in_copy;      // whether a copy is in progress; all verbs from begin_copy to end_copy form one transaction

@@ -10,8 +10,8 @@
 #define IS_NOT "IS DISTINCT FROM"
 #define LARGER(a, b) "greatest(" a ", " b ")" // unlike SQLite's max(), greatest() ignores NULL; no verb relies on this
 #define SESSION ":_session"
-// A session is open while a connection holds the advisory lock with its number or, behind a pooler, until the time in the session's row.
-// PostgreSQL reads the list of open sessions at most once per statement, and only if a row needs it.
+// A session is open while a connection holds the advisory lock with the session's number. Behind a pooler, a session is open until the time
+// in its row (alive_until). PostgreSQL reads the list of open sessions at most once per statement, and only if a row needs it.
 #define ALIVE(session) \
   "(" session " IN (SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted" \
   " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())" \

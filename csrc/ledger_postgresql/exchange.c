@@ -10,11 +10,12 @@
 #include "ledger_postgresql/database.h"
 #include "shared/clock.h"
 
-// Seconds to wait for a response. A verb itself waits for locks for at most 10 seconds (connection.c).
+// Time limits, in seconds, for the response to a statement and for the response to exchange_farewell. A verb itself waits for locks for at
+// most 10 seconds (connection.c).
 static const double ANSWER_TIMEOUT = 30, FAREWELL_TIMEOUT = 2;
 
-// Waits for the next result. Returns false if the connection was lost or the deadline has passed. At the end of a statement, sets *result
-// to NULL.
+// Waits for the next result. Returns false if the connection was lost or the deadline has passed. After the last result of a statement,
+// sets *result to NULL.
 static bool next_result(database *d, double deadline, PGresult **result) {
   for (;;) {
     int unsent = PQflush(d->connection);

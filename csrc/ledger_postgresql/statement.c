@@ -36,7 +36,8 @@ static bool is_name(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-// Returns a parameter's number, counting from 1. Adds the parameter if it is new. Returns 0 if there are too many parameters.
+// Returns a parameter's number, counting from 1. Adds the parameter to the statement if the statement doesn't contain it yet. Returns 0 if
+// there are too many parameters.
 static int number_of(statement *s, const char *name, size_t length) {
   for (int i = 0; i < s->count; i++)
     if (strlen(s->names[i]) == length && memcmp(s->names[i], name, length) == 0) return i + 1;

@@ -222,7 +222,7 @@ static bool try_open(database *d, request *r, int *code) {
   if (*code == SQLITE_OK) *code = end(d, r, read_version(d, &version, &verdict));
   if (*code == SQLITE_OK && verdict == FINE) *code = query_text(d, "PRAGMA journal_mode = WAL", mode, sizeof mode);
   if (*code == SQLITE_OK && verdict == FINE && version < VERSION) {
-    if (strcmp(mode, "wal") == 0) *code = database_trust_log(d); // without a log, database_trust_log would leave the log's index open
+    if (strcmp(mode, "wal") == 0) *code = database_trust_log(d); // in other modes, database_trust_log would leave the log's index open
     if (*code == SQLITE_OK) *code = database_note_code(d, migrate(d, r, &version, &verdict));
     d->needs_checkpoint = true;
   }
@@ -288,8 +288,8 @@ double database_idle_delay(const database *d) {
 // Copies the write-ahead log into the main file, except for parts that other programs are still reading. Waits for the disk, but not for
 // other programs. Ignores a failure, since the next checkpoint copies the log.
 void database_idle(database *d) {
-  // Retries the checkpoint: a simultaneous checkpoint by another connection makes it fail, and may not include this connection's last
-  // commits.
+  // Retries the checkpoint while another connection is running one, since the other connection's checkpoint may not include this
+  // connection's last commits.
   for (int tries = 0; d->db && d->needs_checkpoint && !d->doubtful && tries < CHECKPOINT_TRIES; tries++) {
     if ((checkpoint(d) & 0xFF) != SQLITE_BUSY) break;
     nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
@@ -313,8 +313,8 @@ void database_close(database *d) {
     d->statements[i] = NULL;
   }
   database_idle(d); // SQLite itself runs a checkpoint only when the last connection to the file is closed
-  // SQLite's checkpoint must not copy a log that may have lost bytes into the main file; the next program that writes to the ledger checks
-  // the log first.
+  // If the log may have lost bytes, SQLite must not copy it into the main file on closing. The next program that writes to the ledger
+  // checks the log first.
   if (d->db && d->doubtful && !log_is_empty(d->db)) sqlite3_db_config(d->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
   sqlite3_close(d->db);
   d->db = NULL;

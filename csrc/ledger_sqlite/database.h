@@ -31,8 +31,7 @@ struct database {
 // Makes sure that the whole write-ahead log is on disk; on success, returns SQLITE_OK. Call database_trust_log before each verb that
 // writes.
 int database_trust_log(database *d);
-// If `code`, which an SQLite call on the database file has returned, is an I/O error, records that the write-ahead log may have lost bytes.
-// Returns the code.
+// Records that the write-ahead log may have lost bytes if `code`, the result of an SQLite call, is an I/O error. Returns the code.
 int database_note_code(database *d, int code);
 
 // Opens the database file, and creates or migrates it if needed. On failure, sets the request's failure and returns false; the caller may

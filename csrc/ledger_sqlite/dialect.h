@@ -13,7 +13,7 @@
 #define PATH "path"
 #define ALSO ""
 #define ALSO_VALUE ""
-#define UNLESS_LIVE "" // empty, since SQLite allows only one writer at a time: the INSERT's own condition finds every identical submit
+#define UNLESS_LIVE "" // empty: SQLite allows only one writer at a time, so the INSERT's own condition finds every equal submit
 #define NOTIFY(text) "" // programs that share a ledger file poll it for changes, and so need no notifications
 #define SKIP_LOCKED "" // not needed, since SQLite allows only one writer at a time
 // Programs that share a ledger file don't claim tasks. Each program queries its tasks itself, since a query is free, whereas a claim would

@@ -9,7 +9,7 @@
 #include "shared/file.h"
 
 enum { LOG_HEADER = 32, FRAME_HEADER = 24, INDEX_REGION = 32768, CHECKED = 8 };
-static const uint32_t magic = 0x377F0682; // if the lowest bit is set, the checksums use big-endian words
+static const uint32_t magic = 0x377F0682; // the log's first four bytes; 0x377F0683 if the checksums use big-endian words
 
 // The part of the header of the write-ahead log's index that omni needs.
 typedef struct {
@@ -99,7 +99,7 @@ static int rewrite_committed(sqlite3 *db) {
 }
 
 int log_rewrite(sqlite3 *db) {
-  if (!sqlite3_get_autocommit(db)) return SQLITE_IOERR; // a sync has failed within this transaction
+  if (!sqlite3_get_autocommit(db)) return SQLITE_IOERR; // a transaction is open, in which a sync has failed
   int code = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
   if (code != SQLITE_OK) return code;
   code = rewrite_committed(db);

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 // Verifies the checksums of all committed frames in the log, writes these frames again and waits until they are on disk. Waits until other
-// programs have finished writing. Returns SQLITE_OK, SQLITE_CORRUPT if the log has lost commits, or another SQLite code.
+// programs have finished writing. Returns SQLITE_OK, SQLITE_CORRUPT if the log has lost commits, or another SQLite error code.
 int log_rewrite(sqlite3 *db);
 // Returns whether the write-ahead log is known to be empty.
 bool log_is_empty(sqlite3 *db);

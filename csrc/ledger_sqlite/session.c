@@ -26,7 +26,7 @@ static bool take_any(session *s) {
     s->number = (int64_t)(random % (uint64_t)largest) + 1;
     struct flock lock = byte(s->number);
     if (fcntl(s->fd, F_OFD_SETLK, &lock) == 0) return true;
-    if (errno != EAGAIN && errno != EACCES) return false; // another ledger has locked this number's byte, so the loop tries another number
+    if (errno != EAGAIN && errno != EACCES) return false; // EAGAIN or EACCES: another ledger has this number, so the loop tries another one
   }
 }
 

@@ -48,7 +48,7 @@ enum MHD_Result connection_admit(void *of, const struct sockaddr *address, sockl
   return found && (*found)->connections >= l->max_per_address ? MHD_NO : MHD_YES;
 }
 
-// Adds one connection to its client address's count. Returns NULL when memory runs out.
+// Counts one more connection from a client address. Returns NULL when memory runs out.
 static client_address *count(listener *l, const struct sockaddr *address) {
   client_address *new = calloc(1, sizeof *new);
   if (!new) return NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Accepts expected callbacks without Lua. Lua registers a token for each task whose id is known. If a callback contains a registered token
-// and the id of the token's task, the listener responds immediately, and stores the callback's arrival for Lua. Requests that aren't
-// expected callbacks go to Lua, which also decides how to refuse an invalid callback.
+// Accepts the callbacks that Lua has registered (expected callbacks) without running Lua. Lua registers a token for each task whose id is
+// known. If a callback contains a registered token and the id of the token's task, the listener responds immediately, and stores the
+// callback's arrival for Lua. Requests that aren't expected callbacks go to Lua, which also decides how to refuse an invalid callback.
 #include <gnutls/crypto.h>
 #include <lauxlib.h>
 #include <search.h>

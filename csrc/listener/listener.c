@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // omni.listener: a small HTTP server, based on libmicrohttpd and driven by the caller's event loop.
 //
-// The library libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `listener:next()` takes
-// a request off the queue and returns it to Lua. A response from Lua resumes the connection, and the next `step` sends the response. While
-// a connection is suspended, libmicrohttpd doesn't poll it, and no timeout closes it.
+// The library libmicrohttpd runs only inside `step`. When a request is complete, its connection is suspended, and the request joins a
+// queue. `listener:next()` takes a request off the queue and returns it to Lua. A response from Lua resumes the connection, and the next
+// `step` sends the response. While a connection is suspended, libmicrohttpd doesn't poll it, and no timeout closes it.
 #include "listener/listener.h"
 
 #include <errno.h>
@@ -154,7 +154,7 @@ static int listener_open(lua_State *L) {
       .max_header = (size_t)o.whole[MAX_HEADER],
       .max_per_address = (unsigned)o.whole[MAX_PER_ADDRESS],
       .allowed = {[PHASE_FIRST_HEAD] = o.seconds[HEADER],
-                  // Between two requests, a connection may stay idle for idle_timeout seconds.
+                  // This phase includes the time between two requests, when a connection may stay idle for idle_timeout seconds.
                   [PHASE_HEAD] = ceil(o.seconds[IDLE]) + o.seconds[HEADER],
                   [PHASE_BODY] = o.seconds[BODY],
                   [PHASE_LEAVING] = fmin(o.seconds[BODY], LEAVING),

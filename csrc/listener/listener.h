@@ -50,13 +50,13 @@ typedef struct {
   credentials *credentials;        // the certificate and key for new connections; NULL: without TLS
   char *certificate, *key;         // paths; NULL: no TLS
   char *body_directory;            // the directory for large bodies; NULL: all bodies stay in memory
-  bool run_again;                      // `step` has work to do although the descriptor isn't readable
+  bool run_again;                      // whether `step` has work to do although the descriptor isn't readable
   bool closing;                    // whether the listener is closing, and only sends its remaining responses
   unsigned long calls;             // how many times libmicrohttpd has called the listener's callbacks
   unsigned idle_steps;                 // the number of consecutive steps during which `calls` hasn't changed
 } listener;
 
-// A connection. The pointer to this struct is libmicrohttpd's socket context from the connection's start to its end.
+// A connection. libmicrohttpd's socket context for a connection points to this struct until the connection ends.
 struct connection {
   connection *next, *previous; // neighbours in the list of the connections in the same phase
   phase phase;
@@ -87,7 +87,7 @@ struct request {
   request *after;           // the next request in the queue
   listener *listener;       // NULL: the connection has ended
   connection *connection;               // NULL: the connection has ended
-  bool held;                // a Lua userdata points to the request
+  bool held;                // whether a Lua userdata points to the request
   request_state state;
   request_end end;
   unsigned status;
@@ -99,14 +99,14 @@ struct request {
   buffer body;                   // moved into a Lua string when Lua takes the request
   char *file;                    // path of the file that contains the body; deleted with the request; NULL: the body is in memory
   int file_fd;                   // the descriptor of `file`, open until the body is complete
-  size_t counted;                // number of this body's bytes that the listener counts in `bodies`
+  size_t counted;                // how many bytes of this body are included in the listener's `bodies`
   size_t discarded;            // number of body bytes that have been discarded since the request was refused
   char address[INET6_ADDRSTRLEN];
 };
 
 // --- options
 
-// The indexes of options that are whole numbers, and of options in seconds.
+// Indexes in the arrays `whole` (options that are whole numbers) and `seconds` (options in seconds).
 enum { PORT, MAX_BODY, MAX_BODIES, MAX_HEADER, MAX_CONNECTIONS, MAX_PER_ADDRESS, WHOLES };
 enum { IDLE, HEADER, BODY, ANSWER, TIMES };
 
@@ -170,7 +170,7 @@ enum MHD_Result request_intake_proceed(void *of, struct MHD_Connection *mhd, con
                                const char *data, size_t *length, void **context);
 void request_intake_finish(void *of, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why);
 
-// Ends a request, but keeps its connection open.
+// Ends a request. The request's connection stays open, except after END_CUT or END_RESET.
 void request_intake_end(listener *l, request *r);
 
 // Stores a request's method and headers. Returns 0, or the HTTP status with which to refuse the request, or -1 when memory runs out.
@@ -181,11 +181,11 @@ bool request_head_is_token(const char *name, size_t length);
 
 // --- expected callbacks
 
-// If a complete request is an expected callback, adds it to `arrivals` and returns true. If it isn't one, or if memory runs out, returns
-// false.
+// If a complete request is an expected callback, adds it to `arrivals` and returns true. Returns false if the request isn't an expected
+// callback, or if memory runs out.
 bool expected_callback_accept(listener *l, request *r);
 
-// Lua methods of a listener; each caller must have checked that the listener is at index 1.
+// Lua methods of a listener; the caller must first check that the listener is at index 1 of the Lua stack.
 int expected_callback_add(lua_State *L, listener *l);
 int expected_callback_remove(lua_State *L, listener *l);
 int expected_callback_next(lua_State *L, listener *l);

@@ -58,7 +58,8 @@ static struct MHD_Response *make_response(body_source *s, uint64_t length) {
 
 struct MHD_Response *response_from_text(listener *l, const char *text, size_t length, lua_Integer cut) {
   bool whole = cut < 0 || (size_t)cut >= length;
-  if (whole && length <= BLOCK) // libmicrohttpd copies the string, so the cast is safe
+  if (whole && length <= BLOCK)
+    // Casts away `const`, which is safe, since libmicrohttpd copies the string.
     return MHD_create_response_from_buffer(length, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
   size_t most = whole ? length : (size_t)cut;
   return make_response(body_source_new(l, -1, 0, most, text, most), length);

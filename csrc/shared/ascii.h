@@ -10,8 +10,8 @@ static inline char ascii_lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-// Returns whether the first `length` bytes are equal, ignoring case. If a string has fewer than `length` bytes, both strings must be equal
-// up to their ends.
+// Returns whether the first `length` bytes of two strings are equal, ignoring case. If a string has fewer than `length` bytes, both strings
+// must be equal up to their ends.
 static inline bool ascii_equal(const char *a, const char *b, size_t length) {
   for (size_t i = 0; i < length; i++) {
     if (ascii_lower(a[i]) != ascii_lower(b[i])) return false;

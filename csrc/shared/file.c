@@ -23,7 +23,7 @@ int file_open(const char *path, int flags, mode_t mode, struct stat *info) {
   if (there && !is_regular(info)) return -1;
   int fd = descriptor_raise(open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode));
   if (fd < 0) {
-    if (errno == ENXIO) errno = EINVAL; // a FIFO or a socket replaced the file after the file's type was checked
+    if (errno == ENXIO) errno = EINVAL; // a FIFO or a socket has replaced the file since its type was checked
     return -1;
   }
   if (fstat(fd, info) == 0 && is_regular(info)) return fd;
