@@ -280,9 +280,9 @@ local function printed(value) return write_or_raise(value, for_terminal) end
 
 local for_digests <const> = { canonical = true }
 
----Encodes a value as canonical JSON, from which digests are computed. Names are sorted, each number has only one form, only necessary
----escapes are used, and every empty table becomes {}. A scene's identity is a digest of its canonical JSON. Any change to canonical JSON
----would therefore change the identity of every scene on every board.
+---Encodes a value as canonical JSON, from which digests are computed. In canonical JSON, names are sorted, each number has only one form,
+---only necessary escapes are used, and every empty table becomes {}. A scene's identity is a digest of its canonical JSON. Any change to
+---canonical JSON would therefore change the identity of every scene on every board.
 ---@param value any  a value that `encode` accepts
 ---@return string
 local function canonical(value) return write_or_raise(value, for_digests) end
@@ -315,8 +315,8 @@ local function string_end(json, at)
   return at
 end
 
--- Returns the text of a long whole number, which the decoder could change because it returns only floats. Returns nil for numbers that are
--- short, fractional or out of range.
+-- If the token is a long whole number, returns the token, because the decoder returns only floats and so could change the number. Returns
+-- nil if the number is short, fractional or outside the range of Lua's integers.
 local function exact_number(token)
   if #token < 16 or not token:find "^%-?%d+$" then return nil end
   return math.type(tonumber(token)) == "integer" and token or nil

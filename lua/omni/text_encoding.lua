@@ -18,7 +18,8 @@ local function from_utf16(text, format)
   return table.concat(parts)
 end
 
----Returns the text as UTF-8 without a byte order mark. Converts text that begins with a UTF-16 byte order mark. Keeps line breaks.
+---Returns the text as UTF-8 without a byte order mark. If the text begins with a UTF-16 byte order mark, converts it from UTF-16. Keeps
+---line breaks.
 ---@param text string
 ---@return string
 local function unmarked(text)

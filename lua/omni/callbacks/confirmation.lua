@@ -35,7 +35,7 @@ local function settle(self, entry)
     report(self, { event = "settled", task_id = task.id, state = task.status, scene = row.scene })
     return true
   elseif problem.code == "task_mismatch" then
-    entry.kept, entry.heard = nil, nil -- forgets the wrong task: a callback that names the right one may still arrive
+    entry.kept, entry.heard = nil, nil -- forgets the wrong task, since a callback that names the right task may still arrive
     return true
   end
   return false
@@ -48,7 +48,7 @@ local function check(self, entry)
   local task, over = self.tokens.tasks[entry.hash]
   if task then
     over = poller.confirm(task)
-  else -- this program has no handle for the task, but the query updates the ledger
+  else -- without a handle for the task, omni queries it by id, which also updates the ledger
     task = self.client:query(entry.task_id)
     over = task and task:done()
   end
@@ -106,7 +106,7 @@ function work(self)
     local entry = queue[queue.first]
     queue[queue.first], queue.first = nil, queue.first + 1
     if queue.first > queue.last then queue.first, queue.last = 1, 0 end
-    if queue.first <= queue.last then start_worker(self) end -- so that the queue doesn't wait for this worker's query
+    if queue.first <= queue.last then start_worker(self) end -- so that the queue needn't wait until this worker's query ends
     work_on(self, entry)
   end
 end

@@ -10,7 +10,7 @@ local options = require "omni.options"
 local tokens = require "omni.callbacks.token"
 
 local MAX_BODY <const> = 1048576
-local MAX_HEADER <const> = 4096 -- maximum size of the headers in bytes; libmicrohttpd clears several times this much memory per request
+local MAX_HEADER <const> = 4096 -- bytes: maximum size of a request's headers; libmicrohttpd clears several times as much memory per request
 local MAX_LOCAL <const> = 1000 -- maximum number of connections from one address on the loopback interface
 
 ---@class omni.Receiver
@@ -34,8 +34,8 @@ local RESPONSES <const> = {
 
 -- --- requests
 
--- Records the task that a callback named if the submit's response hasn't arrived yet or was lost. The record is on disk before the receiver
--- responds to the callback, since the service might not send the callback again.
+-- Records the task that a callback named if the submit's response hasn't arrived yet or was lost. The receiver responds to the callback
+-- only when the task's record is on disk, since the service might not send the callback again.
 local function record_named_task(self, entry, id)
   entry.kept = id
   if entry.heard then return true end
@@ -94,7 +94,7 @@ end
 local function accept_expected(self, number, final)
   self.counts.accepted = self.counts.accepted + 1
   local entry = self.tokens.expected[number]
-  if not entry then return end -- the receiver has dropped the token since the callback arrived
+  if not entry then return end -- the receiver dropped the token after the callback had arrived
   entry.final = entry.final or final
   confirming.confirm(self, entry)
 end
@@ -207,7 +207,7 @@ local function serve(self, given)
   }, function(request)
     return self:handle(request:method(), request:path(), request:headers(), request:body())
   end)
-  if self.server and not self.on_event then -- the hook needs the callback's body, which the listener doesn't keep
+  if self.server and not self.on_event then -- an `on_event` hook needs each callback's body, which the listener doesn't keep
     self.tokens.listener = self.server.listener
     self.server.on_callback = function(number, final) return accept_expected(self, number, final) end
   end

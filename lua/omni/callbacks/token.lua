@@ -57,9 +57,9 @@ local function retire(self, entry)
   self.ended[slot], self.ended_last = entry.hash, slot
 end
 
--- Removes from memory each token whose task has ended without a callback or has no handle, or whose submit won't get a response. The tokens
--- that `sweep` removes remain in the ledger. The function `add` starts a sweep once it has added more tokens than the last sweep left in
--- memory.
+-- Removes tokens from memory if their tasks have ended without callbacks, if the application has no handles for their tasks, or if their
+-- submits won't get responses. The tokens that `sweep` removes remain in the ledger. The function `add` starts a sweep once it has added
+-- more tokens than the last sweep left in memory.
 local function sweep(self)
   local now, live, ledger = core.now(), 0, self.client:ledgers()[1]
   for hash, entry in pairs(self.entries) do
@@ -113,7 +113,7 @@ end
 
 local ended = { success = true, failed = true, gone = true }
 
--- Copies a submit's ledger row into its token's entry, since other programs may have changed the row.
+-- Copies a submit's ledger row into the entry of the submit's token, since other programs may have changed the row.
 local function learn(self, entry, ledger, row)
   entry.ledger, entry.row, entry.task_id, entry.unknown = ledger, row, row.task_id or entry.task_id, row.state == "unknown" or nil
   entry.foreign = not self.client:serves(row) or nil

@@ -34,7 +34,7 @@ end
 
 local riff, ogg, matroska, family = begins "RIFF", begins "OggS", begins "\x1A\x45\xDF\xA3", begins("ftyp", 5)
 
--- Returns a function that tests whether an MPEG-4 file has one of the major brands in `names`. Also returns these brands as a set.
+-- Returns a function that tests whether an MPEG-4 file has one of the major brands in `names`. Also returns `names` as a set.
 local function brand(names)
   local known = {}
   for _, name in ipairs(names) do known[name] = true end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Puts a complete file at its final path. A file at that path that omni didn't make isn't replaced: omni renames it first, for example to
--- "film (older 1).mp4".
+-- Puts a complete file at its final path. If the final path already has a file that omni didn't make, omni renames that file first, for
+-- example to "film (older 1).mp4".
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Percent-encodes strings for URLs. Leaves slashes unchanged, since paths and queries may contain slashes.
+-- Percent-encodes strings for URLs. This module doesn't encode slashes, since paths and queries may contain slashes.
 
 local core = require "omni.core"
 

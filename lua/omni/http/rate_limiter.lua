@@ -44,8 +44,9 @@ local Limiter_methods = {}
 local Limiter_mt = { __name = "omni.rate_limiter", __index = Limiter_methods }
 
 -- Ends a pause. After a pause, the limiter initially allows 1.5 times as many requests as succeeded before the pause. With the factor 1.5,
--- the service refuses at most one request for every two that it accepts. The window (the number of requests in a round) doesn't change if
--- fewer requests started than it allows and at least half of them succeeded, since their number reveals nothing about the service's limit.
+-- the service refuses at most one request for every two that it accepts. If fewer requests started than the window (the number of requests
+-- in a round) allows, and at least half of them succeeded, the window doesn't change, because so few requests reveal nothing about the
+-- service's limit.
 local function end_pause(self)
   self.paused_until = nil
   if self.started >= self.window or self.started > 2 * self.succeeded then

@@ -69,7 +69,7 @@ local function run(self, number, into, timeout, verb, ...)
   local exchange <close> = http[verb](http, loop.current(), ...)
   self.driver:start()
   local deadline = timeout and core.now() + timeout
-  repeat -- another event may have woken the fiber
+  repeat -- until the exchange is done, since another event may have woken the fiber
     local left = deadline and deadline - core.now()
     if left and left <= 0 then return timed_out() end
     loop.park(left)
@@ -102,8 +102,8 @@ end
 
 -- --- a submit
 
--- A submit request that may have been sent but has no recorded outcome yet. `on_abandoned` receives the outcome if the submit's own fiber
--- can't, because the fiber was cancelled (perhaps just after the response arrived) or the transport was closed.
+-- A submit request that may have been sent but has no recorded outcome yet. If the submit's fiber was cancelled (perhaps just after the
+-- response arrived) or the transport was closed, `on_abandoned` receives the outcome instead of the fiber.
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.transport.submit", __index = Submit_methods }
 
@@ -111,7 +111,7 @@ local Submit_mt = { __name = "omni.transport.submit", __index = Submit_methods }
 function Submit_methods:is_done()
   if not self.done and self.exchange:done() then
     self.value, self.failure = self.exchange:result()
-    self.done = true -- set last, so that a later call takes the result if memory runs out above
+    self.done = true -- set last: if memory runs out in the lines above, a later call takes the result
   end
   return self.done
 end
@@ -145,7 +145,7 @@ function Transport_methods:submit(body, number, on_abandoned, request, sending)
   if sending then sending.begun = true end
   self.submits[submit] = true
   self.driver:start()
-  repeat loop.park() until not self.http or submit:is_done() -- another event may have woken the fiber
+  repeat loop.park() until not self.http or submit:is_done() -- an event other than the response may have woken the fiber
   local value, failure = submit.value, submit.failure
   if submit.done then
     local pause = limiter:learn(failure, pauses, number)
@@ -159,7 +159,7 @@ function Transport_methods:submit(body, number, on_abandoned, request, sending)
       hint = "it may have been accepted and charged; look at the account's balance before you submit it again",
     }
   end
-  submit.received = true -- set last, so that `on_abandoned` gets the outcome if memory runs out above
+  submit.received = true -- set last: if memory runs out in the lines above, `on_abandoned` gets the outcome
   return value, failure
 end
 

@@ -106,8 +106,8 @@ local function running_job(ledger)
   end
 end
 
----Copies all rows of a ledger into another ledger, completely or not at all. The target ledger must contain either no submits or jobs, or
----exactly the same ones as the source ledger.
+---Copies all rows of a ledger into another ledger, completely or not at all. The target ledger must either contain no submits and no jobs,
+---or contain exactly the submits and jobs of the source ledger.
 ---@param from omni.Ledger
 ---@param to omni.Ledger  only for the copy; close it afterwards
 ---@return { submit: integer, file: integer }|nil counts  how many rows were copied; 0 if the target already contained all rows

@@ -10,8 +10,8 @@ local loop = require "omni.loop"
 local paths = require "omni.file.path"
 local pollable = require "omni.loop.pollable"
 
--- The number of seconds after a file's last change before the ledger stores the file's digest. A second change within the same tick of the
--- file system's clock would go unnoticed.
+-- The number of seconds after a file's last change before the ledger stores the file's digest. If the ledger stored the digest earlier,
+-- omni wouldn't notice a second change within the same tick of the file system's clock.
 local SETTLED <const> = 2
 
 ---@class omni.Ledger
@@ -19,7 +19,7 @@ local SETTLED <const> = 2
 ---@field is_shared boolean  whether several machines can share the ledger
 ---@field private machine string  prefix for paths in a ledger that several machines share
 ---@field sending table<integer, table>  the rows whose submits this handle's program is sending or recording, with their owners.
----  The table is weak, since a row stays in `sending` if memory runs out before its owner removes it
+---  `sending` is a weak table: if memory runs out before an owner removes its row, the row disappears together with the owner
 ---@field on_trouble? fun(err: omni.Error|nil)  called with an error when verbs begin to wait for the database, and with nil when none waits
 ---@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: the caller also gets the error
 local Ledger_methods = {}
@@ -95,7 +95,7 @@ function Ledger_methods:ask(verb, params, late)
   if not self.handle then return closed(self) end
   local box <close> = start(self, verb, params, loop.current())
   box.late = late
-  repeat loop.park() until box.done -- another event may have woken the fiber
+  repeat loop.park() until box.done -- an event other than the verb's result may have woken the fiber
   box.received = true
   if box.failure then return failed(self, box.failure) end
   return box.rows
@@ -181,7 +181,7 @@ end
 
 local DIGESTS <const> = 250 -- minimum number of recently used digests to keep in memory; the ledger contains all digests
 
--- Keeps a digest in memory. Digests that weren't used while `most_recent` other digests were used are dropped from memory.
+-- Keeps a digest in memory. A digest stays in memory at least until `most_recent` other digests have been used.
 local function remember(self, path, known)
   local recent = self.digests
   if not recent[path] then

@@ -4,7 +4,7 @@
 -- The chunk names of omni's own files begin with this text, which is "@omni/" in the `omni` program.
 local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/caller%.lua$") or "@omni/"
 
-local blocks_host -- returns whether a host event loop is running, which a waiting call would block; nil without a host
+local blocks_host -- a function that returns whether a host's event loop is running (a waiting call would block it); nil without a host
 
 -- Returns the location ("file:line: ") of the innermost function on the stack that isn't part of omni.
 local function place_of_caller()

@@ -46,8 +46,8 @@ end
 
 ---Sets the function that receives the error of each fiber that fails while nobody is waiting to join it. The event loop calls `fn` at the
 ---end of the turn in which the fiber failed. `fn` can't wait, but it can call `omni.spawn`. If `fn` is nil, omni prints the error and its
----traceback to stderr. If `fn` itself raises an error, omni prints both errors. Errors that `join`, `omni.scope` or `omni.run` raise don't
----go to `fn`.
+---traceback to stderr. If `fn` itself raises an error, omni prints that error and the fiber's error. Errors that `join`, `omni.scope` or
+---`omni.run` raise don't go to `fn`.
 ---@param fn? fun(problem: omni.Error)  called with each error, whose `cause` is the raised value; nil to print errors to stderr
 ---@return (fun(problem: omni.Error))|nil before  the function that was set before
 local function set_on_error(fn)

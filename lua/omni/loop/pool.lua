@@ -4,8 +4,8 @@
 local failures = require "omni.loop.failure"
 local loop = require "omni.loop"
 
----A worker pool. To the scheduler, a pool is an `omni.Join` of the pool's workers. When a worker ends, even because memory ran out before
----the worker's first line, the scheduler decrements the pool's `left` and wakes the fiber that is waiting in the pool's `join`.
+---A worker pool. To the scheduler, a pool is an `omni.Join` of the pool's workers. When a worker ends (even if memory ran out before its
+---first line), the scheduler decrements the pool's `left` and wakes the fiber that is waiting in the pool's `join`.
 ---@class omni.Pool
 ---@field left integer            number of workers that haven't ended
 ---@field fiber omni.Fiber|false  the fiber that waits in `join`
@@ -33,7 +33,7 @@ local function start_worker(pool)
   local worker = pool.spawn(work, pool)
   worker.joins = joins
   pool.left = pool.left + 1
-  pool.workers[worker] = true -- raises an error if memory runs out; the lines above don't depend on this line
+  pool.workers[worker] = true -- the worker runs even if this line raises an error because memory ran out
 end
 
 ---Runs `fn(...)` in a fiber as soon as a slot is free. Doesn't wait. Does nothing if the pool is closed.

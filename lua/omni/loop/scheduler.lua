@@ -110,7 +110,7 @@ end
 local function park(timeout)
   local fiber = current
   if not in_fiber() then error("there is no running fiber; call this inside omni.run or omni.spawn", 2) end
-  if fiber.slot then timers.clear(fiber) end -- the timer of an earlier call to `park` that failed because memory ran out
+  if fiber.slot then timers.clear(fiber) end -- clears the timer of an earlier call to `park` that failed because memory ran out
   if timeout then timers.set(fiber, now() + timeout) end
   fiber.value = PARKED
   return yield(PARKED)
@@ -171,7 +171,7 @@ end
 
 local function after_resume(fiber, fine, ...)
   if ... == PARKED then return end
-  if fiber.slot then timers.clear(fiber) end -- the timer of a call to `park` that failed because memory ran out
+  if fiber.slot then timers.clear(fiber) end -- clears the timer of a call to `park` that failed because memory ran out
   if fine and status(fiber.co) == "suspended" then
     coroutine.close(fiber.co)
     finish(fiber, err.new { code = "coroutine_failed", message = "coroutine.yield was called in a fiber; use omni.sleep or omni.join" })
@@ -195,7 +195,7 @@ local function settle()
   interrupted = nil
 end
 
-local First_mt <const> = {} -- the metatable of a new fiber's `value`: the arguments of the fiber's function
+local First_mt <const> = {} -- the metatable of a new fiber's `value`, which contains the arguments of the fiber's function
 
 local function run_fiber(fiber)
   current = fiber

@@ -33,7 +33,7 @@ local function timeout(seconds, fn, ...)
   return loop.drive(run, seconds, fn, ...)
 end
 
----Calls a function that waits, with a deadline if `seconds` isn't nil. For omni's own modules.
+---Calls a function that may wait; if `seconds` isn't nil, the call has a deadline. For omni's own modules.
 ---@param seconds number|nil
 ---@param name string  the public function, for messages: "client:submit"
 ---@param fn function

@@ -87,7 +87,7 @@ end
 
 ---Iterates over a platform's effect templates, in the service's order: `for template in client:templates { platform = "kling" } do`.
 ---Requests each page when your `for` loop needs it, and retries failed requests. If all retries fail, **the iterator raises the error
----value** (omni.Error), as io.lines does. The iteration ends once it has returned the number of templates that the service reports. If the
+---value** (omni.Error), as io.lines does. The iteration ends once it has returned as many templates as the service says there are. If the
 ---service doesn't report the number of templates, the iteration ends after a page that isn't full. The iteration also ends at an empty
 ---page, at a page that is identical to the previous page, and after 1000 pages.
 ---@param client omni.Client

@@ -15,7 +15,7 @@ local PATH <const> = "/api/v1/client/job/Models" -- docs/service.md, "Other endp
 local MAX_NAME_BYTES <const> = 200
 local SCHEMA_TIMEOUT <const> = 10 -- seconds to wait for a schema; without a schema, only omni's own rules apply
 local FRESH_FOR <const> = 3600    -- seconds for which a model's description is cached
-local RETRY_AFTER <const> = 60    -- seconds after a failed request until omni requests the description again
+local RETRY_AFTER <const> = 60    -- seconds to wait after a failed request before omni requests a model's description again
 
 -- --- reading answers
 
@@ -155,7 +155,7 @@ local function schema_of(model)
     end
   end
   add(texts(root.required))
-  add(model.required_input_fields or {}, properties) -- skips unknown fields: if one were required, no input would be valid
+  add(model.required_input_fields or {}, properties) -- skips fields that the schema lacks, since no input with them would be valid
   return copy
 end
 
@@ -202,7 +202,7 @@ local function modality(client, name)
   return known and kinds[known.modality] or modalities.of(name)
 end
 
----Checks an input, before it is sent, against the schema that the service publishes and against omni's own rules. Each schema is requested
+---Before an input is sent, checks it against the schema that the service publishes and against omni's own rules. Each schema is requested
 ---at most once an hour. If the service publishes no schema or can't be reached, only omni's own rules apply. If neither the service nor
 ---omni has rules for the model, omni accepts any input. With the client option `schemas = false`, omni doesn't request schemas.
 ---@param client omni.Client

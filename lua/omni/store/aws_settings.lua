@@ -20,7 +20,7 @@ local function variable(...)
   end
 end
 
--- The contents of an AWS configuration file: the file's path, whether other users can read the file, and its sections.
+-- An AWS configuration file: its path, whether other users can read it, and its sections.
 ---@class omni.AwsFile
 ---@field path? string
 ---@field shared? boolean

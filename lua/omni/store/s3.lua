@@ -13,7 +13,7 @@ local transports = require "omni.http.transport"
 local TYPE <const> = "application/octet-stream"
 local MEBIBYTE <const> = 1 << 20
 local MAX_PARTS <const> = 9000 -- S3 allows 10,000
-local CHECK_FOR <const> = 10 -- seconds for which `check` retries, since a user may be waiting
+local CHECK_FOR <const> = 10 -- seconds for which `check` retries failed requests; short, since a user may be waiting
 
 -- Hints for users, indexed by S3's error codes.
 local wrong_region <const> = "set AWS_REGION to the bucket's region"

@@ -48,8 +48,8 @@ function storyboard(fields) end
 ---@return fun(fields: omni.SceneFields): omni.Scene
 function scene(name) end
 
----Returns one scene for each section of a long film. Call the value that `windows` returns with a table of the fields that the scenes
----share; one of these fields can be `name`.
+---Returns one scene for each section of a long film. Call the result of `windows` with a table of the fields that the scenes share; this
+---table can contain `name`.
 ---@param source omni.Placeholder  the film, as a placeholder from `file`
 ---@param seconds number     the length of a section, 1 or more
 ---@return omni.Windows

@@ -262,7 +262,7 @@ function core.libraries() end
 ---Returns a trace of a finished exchange. A trace contains only the fields whose values are known. `address` is the address of the server
 ---or the proxy, `date` is the Date header in Unix seconds, `status` is the HTTP status, and `received` and `sent` are the sizes of the
 ---response's body and the request's body in bytes. `lookup`, `connect`, `tls` and `total` are the numbers of seconds from the start of the
----exchange to the end of the name lookup, the connection, the TLS handshake and the response.
+---exchange to the end of the name lookup, the connection setup, the TLS handshake and the response.
 ---@param exchange omni.Exchange
 ---@return { address?: string, date?: integer, status?: integer, received?: integer, sent?: integer, lookup?: number, connect?: number,
 ---  tls?: number, total?: number }

@@ -30,17 +30,20 @@
 ---@field on_event? fun(event: omni.ClientEvent)  called for each request, retry, pause, task event and warning
 
 ---A client event is a table that omni passes to the client's `on_event` hook. An event never contains an API key, an input or a body. Later
----versions may add events and fields, so ignore events and fields that you don't know. The hook can't wait, but it can start a fiber that
----waits, with `omni.spawn`. Errors in the hook are reported in the same way as errors in a coroutine that nobody joins.
+---versions may add events and fields, so ignore events and fields that you don't know. An `on_event` hook can't wait, but it can start a
+---fiber that waits, with `omni.spawn`. Errors in an `on_event` hook are reported in the same way as errors in a coroutine that nobody
+---joins.
 ---@class omni.ClientEvent
 ---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"slots_full"|"slots_free"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"ledger_waits"|"ledger_continues"|"warning"
----  `request_begun`: a request begins. `request_ended`: a request has ended (a submit's outcome is then in the ledger). `retry`: a failed
----  call will be retried. `paused`: a 429 or 455 response pauses a key, or extends its pause. `resumed`: a key's pause is over (reported
----  only when a request of that key is waiting to start). `slots_full`: a submit waits because all of the keys' slots are in use.
----  `slots_free`: a submit no longer waits for a slot. `key_disabled`: omni stops using a key. `task`: a task has a new state. `download`
----  and `upload`: bytes of a file have been transferred. `ledger_failed`: the ledger can't be read or written. `ledger_waits`: the ledger's
----  database can't be reached, and omni waits until it can record what has happened. `ledger_continues`: the database can be reached again, and
----  everything has been recorded. `warning`: something is unusual, but not an error (reported once)
+---  The event `request_begun` reports that a request begins. The event `request_ended` reports that a request has ended (a submit's outcome
+---  is then in the ledger). The event `retry` reports that omni will retry a failed call. The event `paused` reports that a 429 or 455
+---  response pauses a key, or extends the key's pause. The event `resumed` reports that a key's pause is over, but only when a request of
+---  that key is waiting to start. The event `slots_full` reports that a submit waits because all of the keys' slots are in use. The event
+---  `slots_free` reports that a submit no longer waits for a slot. The event `key_disabled` reports that omni stops using a key. The event
+---  `task` reports a task's new state. The events `download` and `upload` report that bytes of a file have been transferred. The event
+---  `ledger_failed` reports that the ledger can't be read or written. The event `ledger_waits` reports that the ledger's database can't be
+---  reached, and that omni waits until it can record what has happened. The event `ledger_continues` reports that the ledger's database can
+---  be reached again, and that everything has been recorded. The event `warning` reports, once, that something is unusual but not an error
 ---@field request? integer      for requests, downloads and uploads: the number of the request
 ---@field kind? "submit"|"query"|"call"|"download"|"upload"|"request"  for a request: its kind; "request": to the store
 ---@field method? string        for a request: the HTTP method
@@ -213,8 +216,8 @@
 ---@field interrupted? fun(): boolean  called from time to time; once it returns true, the run ends as with `run:interrupt`
 ---@field before_plan? fun(): omni.Error|nil  called once this run has locked the directory, before it plans; an error ends the run
 ---@field on_plan? fun(plan: omni.Plan, problem: omni.Error|nil): boolean|nil, omni.Error|nil  called with the plan.
----  If omni refuses to carry out the plan, `problem` is the reason. Return true to consent to the plan, false (and an error) to submit
----  nothing, or nil to leave the decision to `budget` and `yes`
+---  If omni refuses to carry out the plan, `problem` is the reason. `on_plan` returns true to consent to the plan, false (and an error) to
+---  submit nothing, or nil to leave the decision to `budget` and `yes`
 ---@field on_start? fun(run: omni.Run)  called when the run starts; `run:interrupt()` ends it
 ---@field command_line? omni.CommandLine  the settings in the commands that the report shows (default: only the board's file name)
 
@@ -235,13 +238,14 @@
 
 ---@class omni.RunEvent  A table that omni passes to a run's `on_event` hook. Its field `event` determines its other fields.
 ---@field event omni.SceneStatus|"wait"|"wait_over"|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
----  `wait`: the run waits for something other than its tasks. `wait_over`: a wait has ended. `warning`: a clip differs from what its scene
----  asked for. `cutting`: omni is cutting the film. `film` and `report`: the film or the report is complete.
+---  The event `wait` reports that the run waits for something other than its tasks. The event `wait_over` reports that a wait has ended.
+---  The event `warning` reports that a clip differs from what its scene asked for. The event `cutting` reports that omni is cutting the
+---  film. The events `film` and `report` report that the film or the report is complete.
 ---@field wait? integer         for `wait` and `wait_over`: the number of the wait
 ---@field kind? "lock"|"submit"|"callback"|"film"|"report"  for `wait` and `wait_over`: the reason for the wait.
----  `lock`: another run is using this run's directory. `submit`: another run is submitting the scene. `callback`: the outcome of the
----  scene's submit is unknown, and a callback may name its task. `film`: omni checks the clips and the film. `report`: omni makes the
----  report and its pictures
+---  The kind `lock` means that another run is using this run's directory. The kind `submit` means that another run is submitting the scene.
+---  The kind `callback` means that the outcome of the scene's submit is unknown, and that a callback may name the submit's task. The kind
+---  `film` means that omni checks the clips and the film. The kind `report` means that omni makes the report and its pictures
 ---@field directory? string     for a wait of kind `lock`
 ---@field scene? string         for a scene's status and for `warning`: the scene's name
 ---@field index? integer        the scene's place on the board
@@ -297,7 +301,7 @@
 ---@field budget number         credits that the job may cost, over all workers
 ---@field set? table<string, string>  the variables that `os.getenv` returns in the board
 ---@field on_plan? fun(plan: omni.Plan, err: omni.Error|nil): boolean|nil  called with the plan, and with the reason why it may not run;
----  `false`: don't submit the job
+---  If `on_plan` returns false, omni doesn't submit the job
 
 ---@class omni.JobOptions
 ---@field client omni.Client    with a ledger

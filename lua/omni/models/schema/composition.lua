@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Implements the JSON Schema keywords that combine schemas: $ref, allOf, anyOf, oneOf. Each function takes (traversal, schema, value,
--- place) and returns a problem or nil.
+-- Implements the JSON Schema keywords that combine schemas: $ref, allOf, anyOf, oneOf. Each of this module's functions takes (traversal,
+-- schema, value, place) and returns a problem or nil.
 
 local placeholder = require "omni.client.placeholder"
 local messages = require "omni.models.schema.messages"
@@ -60,8 +60,8 @@ local function common_kind(problems)
   return common
 end
 
--- Ranks the problem that one alternative of an anyOf or a oneOf reports, by how well the value matches that alternative. If the value has
--- the wrong type or is the wrong choice for an alternative, the user probably didn't mean that alternative.
+-- Ranks the problem that one alternative of an anyOf or a oneOf reports, by how well the value matches that alternative. If an alternative
+-- doesn't allow the value's type, or the value isn't one of the alternative's choices, the user probably didn't mean that alternative.
 local function progress(problem, place)
   if problem.at == place and problem.kind == "kind" then return 0 end
   return problem.kind == "choice" and 1 or 2

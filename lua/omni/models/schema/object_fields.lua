@@ -19,8 +19,8 @@ local function simplify(name)
 end
 
 -- Returns the known field that the user probably meant by the misspelt `name`, or nil. Doesn't consider fields that the input already has.
--- The misspelt and the known name may differ only in case or separators, or in one letter. If one of these names has eight or more letters,
--- the names may differ in two letters.
+-- The misspelt and the known name may differ only in case or separators, or in one letter. If the misspelt or the known name has eight or
+-- more letters, the names may differ in two letters.
 local function misspelt(name, known, given)
   if #name > 64 then return nil end
   local simple = simplify(name)
@@ -102,8 +102,8 @@ local function check(traversal, node, value, place, inner)
     problem = traversal:apply(schema, value[name], placeholder.place_of(place, name))
     if problem then return problem end
   end
-  -- Checks for missing fields last, because a wrong choice shows that the user meant another alternative of an anyOf, but a missing field
-  -- doesn't.
+  -- Checks for missing fields last, because a missing field, unlike a value that isn't an allowed choice, doesn't show that the user meant
+  -- another alternative of an anyOf.
   return unknown or missing(traversal, node, value, place)
     or value_keywords.count(node, "minProperties", "maxProperties", #names, place, "1 field", "%d fields")
 end

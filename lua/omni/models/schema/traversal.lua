@@ -14,8 +14,8 @@ local MAX_DEPTH <const> = 400 -- maximum nesting depth of schemas, including ref
 
 local given_up <const> = {} -- the error value that is raised when a limit is exceeded
 
--- The order of the checks determines which of several problems is reported. A message about a wrong choice is more helpful than a message
--- about a wrong type.
+-- The order of the checks determines which of several problems is reported. A message that lists the allowed choices is more helpful than a
+-- message about a value's type.
 local checks <const> = {
   composition.reference, keywords.choice, keywords.kind, keywords.text, keywords.range, keywords.list, fields.check,
   composition.combined,
@@ -95,7 +95,7 @@ local function has_any(node, names)
 end
 
 -- Returns whether an empty table is an array or an object, judging by the schema's type or, failing that, by its keywords. Returns nil if
--- the table can be either.
+-- the table can be either an array or an object.
 local function kind_of_empty(node)
   local may = {}
   for _, kind in ipairs(type(node.type) == "table" and node.type or { node.type }) do may[kind] = true end

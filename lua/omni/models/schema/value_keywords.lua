@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Implements the JSON Schema keywords for choices, types, strings, numbers and arrays. Each function takes (traversal, schema, value,
--- place, inner) and returns a problem or nil. The functions ignore a keyword whose value is invalid.
+-- Implements the JSON Schema keywords for choices, types, strings, numbers and arrays. Each of this module's functions takes (traversal,
+-- schema, value, place, inner) and returns a problem or nil. These functions ignore schema keywords with invalid values.
 
 local json = require "omni.json"
 local messages = require "omni.models.schema.messages"
