@@ -3,8 +3,8 @@
 //
 // The program that uses omni may change its locale at any time. In a locale with a decimal comma, C's printf and strtod, and therefore Lua
 // and lua-cjson, write 0,5 instead of 0.5, and read [1,2] as one number. While it calls Lua's number functions or lua-cjson, omni sets the
-// thread's locale to "C". Numbers that omni passes to lua-cjson contain no decimal point, since lua-cjson remembers the decimal point of
-// the locale in which its last instance was created, and expects that character in numbers.
+// thread's locale to "C". Numbers that omni passes to lua-cjson contain no decimal point, since lua-cjson would expect the decimal point of
+// the locale in which its last instance was created.
 #include "core/number.h"
 
 #include <lauxlib.h>

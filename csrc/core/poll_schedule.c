@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Computes the ages at which omni queries a task. The computation has no side effects and reads no clock.
 //
-// The durations of similar tasks determine the hazard rate h at each age, which is the probability that an unfinished task ends within the
-// next second. If c is the cost of a query and h is the hazard rate, querying every sqrt(2 c / h) seconds requires the fewest queries for a
-// given mean delay between a task's end and the next query (Keller, "Optimum checking schedules for systems subject to random failure",
-// 1974). The cost c of a query, in seconds of delay, follows from the target delay. The measurements behind the constants are described in
-// docs/performance.md, "Polling".
+// The hazard rate h at an age is the probability that an unfinished task of that age ends within the next second; omni estimates it from
+// the durations of similar tasks. If c is the cost of a query and h is the hazard rate, querying every sqrt(2 c / h) seconds requires the
+// fewest queries for a given mean delay between a task's end and the next query (Keller, "Optimum checking schedules for systems subject to
+// random failure", 1974). The cost c of a query, in seconds of delay, follows from the target delay. The measurements behind the constants
+// are described in docs/performance.md, "Polling".
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
@@ -32,8 +32,8 @@ static const double
 // spread (in ln). The prior (the assumed distribution) has the same weight as PRIOR_WEIGHT observed tasks.
 static const double PRIOR_MEDIAN = 80, PRIOR_SPREAD = 0.85, PRIOR_SPARING = 5.0, PRIOR_WEIGHT = 1;
 
-// The estimate of the durations' spread counts FEW_SPREAD as the spread of FEW_WEIGHT further tasks. If at least ROBUST tasks have been
-// observed, outliers don't increase the estimated spread of the durations.
+// The spread of the durations is estimated as if FEW_WEIGHT more tasks with the spread FEW_SPREAD had been observed. If at least ROBUST
+// tasks have been observed, outliers don't increase the estimated spread of the durations.
 static const double FEW_SPREAD = 0.3, FEW_WEIGHT = 3;
 enum { ROBUST = 8 };
 
@@ -140,7 +140,7 @@ static double clip(const grid *g, double gap) {
   return gap > g->widest ? g->widest : gap < g->least ? g->least : gap;
 }
 
-// Returns the factor sqrt(2 c), where c is the cost of a query, by which to multiply the gaps between queries. The result is the largest
+// Returns sqrt(2 c), where c is the cost of a query; the gaps in the grid must be multiplied by this factor. The result is the largest
 // factor that meets the target delay, or a larger factor if the target delay would require too many queries.
 static double factor_for(const grid *g, double aimed, double few_enough) {
   double low = -8, high = 8;         // in ln

@@ -19,8 +19,8 @@ int poll_set_new(void);
 bool poll_set_add(int poll_set, int fd, int what, bool known);
 // Removes fd from the poll set. Does nothing if fd is closed or isn't in the poll set.
 void poll_set_remove(int poll_set, int fd);
-// Waits at most `seconds` (negative: without limit) and fills in at most `room` ready descriptors. Returns the number of ready descriptors,
-// or 0 if a signal interrupts the wait.
+// Waits at most `seconds` (negative: without limit) and stores at most `room` ready descriptors in `ready`. Returns the number of ready
+// descriptors, or 0 if a signal interrupts the wait.
 int poll_set_wait(int poll_set, ready_fd *ready, int room, double seconds);
 
 #endif

@@ -21,7 +21,8 @@ bool process_output_open(process_output *o, int poll_set, int *child) {
   return fcntl(o->fd, F_SETFL, O_NONBLOCK) == 0 && poll_set_add(poll_set, o->fd, READ_READY, false);
 }
 
-// Makes room for one more chunk; if the buffer contains more than `max` bytes, drops the oldest bytes. Returns false when memory runs out.
+// Makes room for one more chunk; if the buffer contains at least twice `max` bytes, drops all but the last `max`. Returns false when memory
+// runs out.
 static bool reserve(process_output *o) {
   buffer *b = &o->bytes;
   if (b->length > 0 && b->length >= 2 * o->max) {

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-// Reads exactly `digits` hexadecimal digits and returns their value, or -1 if the text doesn't contain them.
+// Returns the value of the `digits` hexadecimal digits at `at`, or -1 if there are fewer digits.
 static int hex(const char *at, const char *end, int digits) {
   int value = 0;
   if (end - at < digits) return -1;
@@ -58,6 +58,6 @@ void redact(char *text, size_t length, const char *secret) {
     }
     size_t found = match(at, end, secret), run = backslashes(at, end);
     if (found) memset(at, '*', found);
-    at += found ? found : run ? run + run % 2 : 1; // skips an odd number of backslashes together with the character that they escape
+    at += found ? found : run ? run + run % 2 : 1; // skips all backslashes and, if their number is odd, the escaped character
   }
 }

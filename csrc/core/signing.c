@@ -10,7 +10,7 @@
 
 static const char empty_body[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"; // the SHA-256 digest of an empty body
 
-// Frees a string that may contain a secret.
+// Overwrites and frees a string that may contain a secret.
 static void wipe(char *text) {
   if (text) explicit_bzero(text, strlen(text));
   free(text);

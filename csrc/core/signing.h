@@ -7,7 +7,7 @@
 #include <lua.h>
 #include <stdbool.h>
 
-// A client with these options signs all its requests, and sends requests to `url` only.
+// If `url` is set, the client signs all its requests, and sends them only to URLs that begin with `url`.
 typedef struct {
   // the prefix of every URL that the client may use, such as "https://s3.eu-west-1.amazonaws.com/bucket/"; NULL: no signatures
   char *url;
@@ -22,8 +22,8 @@ void signing_read(lua_State *L, signing_options *s);
 // Wipes the secrets and frees the options' memory. Idempotent.
 void signing_free(signing_options *s);
 
-// Returns whether the client may send a request to this URL. Returns false if the client signs its requests and the URL doesn't begin with
-// `url`.
+// Returns whether the client may send a request to this URL. Returns false if the client signs its requests and this URL doesn't begin with
+// s->url.
 bool signing_covers(const signing_options *s, const char *url);
 // Makes a libcurl handle sign its requests, if these options contain a `url`. Returns false when memory runs out.
 bool signing_set(CURL *easy, const signing_options *s);

@@ -150,7 +150,7 @@ static int remove_path(lua_State *L) {
   return luaL_fileresult(L, remove(path) == 0, path);
 }
 
-// A locked file. The lock is released when this userdata is closed or collected.
+// A locked file. The lock is released when the userdata that represents it is closed or collected.
 #define LOCK "omni.lock"
 
 static int lock_release(lua_State *L) {

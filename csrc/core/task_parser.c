@@ -55,7 +55,7 @@ static void add_url(lua_State *L, int media, bool once) {
     lua_rawseti(L, media, (lua_Integer)count + 1);
 }
 
-// Appends the valid URLs of `object.media_urls`: an array of strings, or of objects with a `url`.
+// Appends the valid URLs of `object.media_urls`, which is an array of strings, or of objects with a `url`.
 static void add_media_urls(lua_State *L, const json_document *d, uint32_t object, int media) {
   uint32_t urls = json_member(d, object, "media_urls"), at = json_first(d, urls);
   for (int i = 0; at != JSON_NONE && i < MAX_MEDIA; i++, at = json_next(d, urls, at)) {
@@ -87,8 +87,9 @@ static void push_sorted_names(lua_State *L, int object) {
   }
 }
 
-// Appends each valid URL in the value at index `value` once. Searches the elements of arrays in order, and the members of objects sorted by
-// name. Visits at most `*left` values. The recursion is bounded, since the decoder limits the nesting depth.
+// Appends each valid URL in the value at index `value` to the array at index `media`, but no URL twice. Searches the elements of arrays in
+// order, and the members of objects sorted by name. Visits at most `*left` values. The recursion is bounded, since the decoder limits the
+// nesting depth.
 static void add_all_urls(lua_State *L, int value, int media, int *left) {
   if (--*left < 0) return;
   if (lua_type(L, value) == LUA_TSTRING) {
@@ -125,7 +126,7 @@ static void search_urls(lua_State *L, const json_document *d, uint32_t value, in
 static bool push_media(lua_State *L, const json_document *d, uint32_t data, uint32_t result, bool success) {
   static const char *const others[] = {"media_info", "suno_data"};
   bool listed = json_member(d, result, "media_urls") != JSON_NONE || json_member(d, data, "media_urls") != JSON_NONE;
-  if (!listed && !success) return false; // as for every task that isn't over; no table is allocated for its URLs
+  if (!listed && !success) return false; // allocates no table for a task without URLs, such as a running task
   lua_newtable(L);
   int media = lua_gettop(L);
   add_media_urls(L, d, result, media);

@@ -19,7 +19,7 @@ int64_t upload_offset(const upload *file);
 // Reads the next bytes. Returns the number of bytes that were read, 0 at the end of the file, or -1 with errno set. ESTALE means that the
 // file has changed since it was opened. Every change to the file is detected before upload_read returns the last byte.
 ssize_t upload_read(upload *file, void *to, size_t room);
-// Continues at this offset. Returns false when the file is shorter than the offset.
+// Continues at this offset. Returns false if the upload sends fewer than `offset` bytes.
 bool upload_seek(upload *file, int64_t offset);
 // Closes the file and frees its memory. Accepts NULL.
 void upload_close(upload *file);

@@ -15,10 +15,10 @@ char *url_normalize(const char *text, size_t length, const char **why);
 // Returns the normal form of a response's Location, which may be relative to the request's URL `base`.
 char *url_resolve(const char *base, const char *location, size_t length, const char **why);
 
-// Returns the normal form of a base URL, which has no query, no fragment and no trailing slash.
+// Returns the normal form of a base URL without its trailing slashes; a base URL must not contain a query or a fragment.
 char *url_normalize_base(const char *text, size_t length, const char **why);
 
-// Returns whether a host is this machine: "localhost", 127.0.0.0/8 or ::1, as a name or an address, with or without brackets. Only whole
+// Returns whether a host is this machine, that is, "localhost", ::1 or an address in 127.0.0.0/8, with or without brackets. Only whole
 // names and addresses count: localhost.example.com and 127.example.com are other machines.
 bool host_is_loopback(const char *host);
 

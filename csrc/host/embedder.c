@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs embed.lua during the build. Uses the Lua library that the program links, since compiled Lua code works only with the version of Lua
-// that compiled it.
+// Runs embed.lua during the build. Uses the same Lua library as omni, since compiled Lua code works only with the version of Lua that
+// compiled it.
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
