@@ -66,8 +66,8 @@ local function spawn(fn, ...)
   return start(fiber and fiber.scope or outermost, fn, ...)
 end
 
----Like `omni.spawn`, but no `omni.run` or `omni.scope` waits for the fiber or cancels it. A background fiber runs whenever the event loop
----runs. A server that `omni.serve` returns handles each request in a background fiber.
+---Starts `fn(...)` in a new fiber, like `omni.spawn`, but no `omni.run` or `omni.scope` waits for this fiber or cancels it. A background
+---fiber runs whenever the event loop runs. A server that `omni.serve` returns handles each request in a background fiber.
 ---@param fn function
 ---@return omni.Fiber
 local function background(fn, ...)

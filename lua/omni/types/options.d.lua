@@ -122,7 +122,7 @@
 ---@field tag? string
 ---@field idempotency_key? string
 
----@class omni.UnknownSubmit  Describes a submit by a client without a ledger, whose response the program didn't receive.
+---@class omni.UnknownSubmit  For a client without a ledger: describes a submit whose response the program didn't receive.
 ---@field model string
 ---@field input table
 ---@field at integer            Unix seconds
@@ -236,7 +236,7 @@
 ---| "unknown"      the outcome of its submit is unknown
 ---| "interrupted"  its task continues at the service
 
----@class omni.RunEvent  A table that omni passes to a run's `on_event` hook. Its field `event` determines its other fields.
+---@class omni.RunEvent  A table that omni passes to a run's `on_event` hook. The field `event` determines which other fields the table has.
 ---@field event omni.SceneStatus|"wait"|"wait_over"|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
 ---  The event `wait` reports that the run waits for something other than its tasks. The event `wait_over` reports that a wait has ended.
 ---  The event `warning` reports that a clip differs from what its scene asked for. The event `cutting` reports that omni is cutting the
