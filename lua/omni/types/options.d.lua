@@ -300,7 +300,7 @@
 ---@field client omni.Client    with a ledger and a store
 ---@field budget number         credits that the job may cost, over all workers
 ---@field set? table<string, string>  the variables that `os.getenv` returns in the board
----@field on_plan? fun(plan: omni.Plan, err: omni.Error|nil): boolean|nil  called with the plan, and with the reason why it may not run;
+---@field on_plan? fun(plan: omni.Plan, err: omni.Error|nil): boolean|nil  called with the plan, and with the reason why it may not run.
 ---  If `on_plan` returns false, omni doesn't submit the job
 
 ---@class omni.JobOptions
