@@ -296,7 +296,7 @@
   X(take_job, MONEY, \
     "UPDATE job SET state = 'running', session = " SESSION ", worker = :worker, taken_at = " NOW ", kept_until = " NOW " + " LEASE \
     " WHERE " JOB_IS_FREE " AND id =" \
-    " (SELECT id FROM job WHERE service = :service AND " JOB_IS_FREE " ORDER BY coalesce(taken_at, submitted_at), id LIMIT 1" SKIP_LOCKED ")" \
+    " (SELECT id FROM job WHERE service = :service AND " JOB_IS_FREE " ORDER BY coalesce(taken_at, submitted_at), taken_at IS NOT NULL, id LIMIT 1" SKIP_LOCKED ")" \
     " RETURNING id") \
   /* Records a job's progress, and renews the worker's lease. This verb and `end_job` return no row if the job no longer belongs to this \
      worker, because a person has cancelled it or another worker has taken it. */ \

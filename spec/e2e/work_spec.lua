@@ -125,7 +125,8 @@ for _, kind in ipairs { "a file and a folder", "PostgreSQL and S3" } do
       assert.equal(0, code, "the job is never done")
       for _, worker in ipairs(workers) do
         worker:signal "TERM"
-        assert.equal(0, worker:finish().code)
+        local ended = worker:finish()
+        assert.equal(0, ended.code, ended.err)
       end
       for _, scene in ipairs(scenes) do
         local charged = person.charged(service.ledger().tasks, ("%d %s"):format(round, scene))
