@@ -37,7 +37,7 @@ local function claim(self)
   end
   self.trusted_until = begun + TRUSTED_FOR
   for _, id in ipairs(ids) do
-    if watch.tasks[id] then self.others[id] = false end -- otherwise the wait for the task has ended in the meantime
+    if watch.tasks[id] then self.others[id] = false end -- if not, no fiber awaits the task any more
   end
   for _, row in ipairs(rows) do
     if watch.tasks[row.task_id] then self.others[row.task_id] = true end

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Finds and checks API keys: CRUN_API_KEYS, CRUN_API_KEY, ~/.config/omni/keys, ~/.crun/.env (docs/service.md, "Transport").
+-- Finds and checks the API keys in the environment variables CRUN_API_KEYS and CRUN_API_KEY, or in the files ~/.config/omni/keys and
+-- ~/.crun/.env (docs/service.md, "Transport").
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -158,7 +159,7 @@ end
 local function number_trouble(name, value, least, whole)
   if value == nil then return nil end
   if type(value) == "number" and value >= least and value < math.huge and (not whole or math.tointeger(value)) then return nil end
-  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- only numbers: a string might be a key
+  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- shows only a number, since a string might be a key
   return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 

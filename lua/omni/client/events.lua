@@ -17,7 +17,7 @@ local Events_mt = { __name = "omni.events", __index = Events_methods }
 
 -- --- calling the hook
 
-local DONE <const> = {} -- the coroutine is ready for the next event
+local DONE <const> = {} -- what the coroutine yields when it is ready for the next event
 
 local function run(hook, event)
   while true do

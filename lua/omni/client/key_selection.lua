@@ -14,7 +14,7 @@ local Selection_mt = { __name = "omni.key_selection", __index = Selection_method
 
 -- --- a slot for a submit
 
--- Returns whether key `a` should be preferred: the key with the shorter pause, then the key with the lower load.
+-- Returns whether key `a` has a shorter pause than key `b` or, if their pauses are equal, a lower load.
 local function is_better(a, b)
   local pause, other = a.transport.limiter:paused(), b.transport.limiter:paused()
   if pause ~= other then return pause < other end

@@ -50,9 +50,9 @@ local function is_counted(self, task)
   return false
 end
 
--- If the key has a limit on tasks in flight, omni polls every task until it is over, even if no fiber awaits the task, since another submit
--- may be waiting for the task's slot. A task that can't be queried keeps its slot for as long as the ledger counts the task, since the
--- ledger refuses another submit until then.
+-- If the key has a limit on tasks in flight, omni polls every task until it is over, even if no fiber awaits the task. Another submit may
+-- be waiting for the task's slot. A task that can't be queried keeps its slot while the ledger counts the task as in flight, since the
+-- ledger would refuse another submit.
 local function poll_until_over(self, task)
   loop.background(function()
     local _, problem = task:await { timeout = TASK_LASTS }
@@ -158,7 +158,7 @@ function Key_methods:own_row(ledger, id, own)
   self.own_rows[ledger], rows[id] = rows, own
 end
 
----Takes slots for the tasks and submits from earlier runs and other programs that the ledger lists as in flight.
+---Takes slots for all tasks and submits that the ledger lists as in flight, including those of earlier runs and other programs.
 ---@param ledger omni.Ledger|nil
 function Key_methods:count_rows(ledger)
   for _, row in ipairs(ledger and ledger:ask("in_flight", { account = self.account }) or {}) do

@@ -64,7 +64,7 @@ local function entry_of(client, ledger, row)
   }
 end
 
--- Returns an iterator function. Each call returns the next entry, nil after the last entry, or nil and an error.
+-- Returns an iterator function. Each call of the iterator returns the next entry, nil after the last entry, or nil and an error.
 local function pages(client, verb, params)
   local page, index, ledger, ended = {}, 0, nil, false
   params.after = 0

@@ -108,7 +108,7 @@ function Watch_methods:add(task)
     self.ledger, self.seen_until = ledger, core.now()
     self.fiber = loop.background(run, self)
   end
-  if task.since < self.seen_until then self.seen_until = task.since end -- another program may have recorded the end earlier
+  if task.since < self.seen_until then self.seen_until = task.since end -- the task's end may be on record already
 end
 
 ---Ends the watch of a task that is over and that no fiber awaits any longer.

@@ -145,7 +145,7 @@ local function time_until_query(task, age)
   return poll_schedule.next_query(age, client.durations:plan(task), math.random())
 end
 
-local CHECK_CLAIM <const> = 5 -- mean seconds between checks whether another program still queries a task, unless `poll_max` is shorter
+local CHECK_CLAIM <const> = 5 -- unless `poll_max` is shorter: mean seconds between two checks of whether others query a task
 
 -- Queries a task, unless another program does so. After the query, schedules the task's next query, or wakes the fibers that await the
 -- task.

@@ -16,9 +16,8 @@ local function base_url(text)
   return core.normalize_base_url(text)
 end
 
----Returns the name of the service behind a base URL; base URLs with the same name reach the same accounts. A service's name is its
----normalised base URL, except that the service's second host shares the first host's name. For a string that isn't a base URL, returns the
----string itself.
+---Returns the name of the service behind a base URL; base URLs with the same name reach the same accounts. The name is the normalised base
+---URL, except that the second host in `same_as` has the first host's name. For a string that isn't a base URL, returns the string itself.
 ---@param text string
 ---@return string
 local function name(text)

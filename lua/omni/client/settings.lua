@@ -75,8 +75,8 @@ end
 
 local function base_url_of(opts)
   local from_environment = os.getenv "CRUN_BASE_URL"
-  -- An empty environment variable counts as unset. An empty option `base_url` doesn't, since an empty option must not silently lead to the
-  -- real service.
+  -- An empty environment variable counts as unset. An empty option `base_url` is an error, since an empty option must not silently lead to
+  -- the real service.
   if from_environment == "" then from_environment = nil end
   local base_url, wrong = service_address.base_url(opts.base_url or from_environment or service_address.default_base_url)
   if base_url then return base_url end

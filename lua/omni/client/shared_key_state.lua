@@ -41,8 +41,8 @@ function Row_methods:is_shared()
   return core.now() >= self.failed_until and self.key.client:existing_ledger() ~= nil
 end
 
----Reads the key's row, and pauses the key if another program has paused it. Stops using the key if another program has found since this
----program started that the key can't be used. Ignores a problem that was found before this program started, since a person may have solved
+---Reads the key's row, and pauses the key if another program has paused it. If another program found, after this program had started, that
+---the key can't be used, stops using the key. Ignores a problem that was found before this program started, since a person may have solved
 ---the problem in the meantime.
 ---@param ledger omni.Ledger
 function Row_methods:read(ledger)
@@ -66,8 +66,8 @@ function Row_methods:look(at_once)
   later(self.read, self, ledger)
 end
 
----Reports to other programs that this key is paused. Since this machine's clock and the ledger's clock may differ, the program ends its
----pause when the ledger's pause ends.
+---Reports to other programs that this key is paused. This program's pause ends when the pause in the ledger ends, even if this machine's
+---clock and the ledger's clock differ.
 ---@param seconds number
 function Row_methods:pause(seconds)
   local ledger = open_ledger(self)

@@ -171,7 +171,7 @@ function Submit_methods:try_once(key, timeout)
   self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)
   self.owns_row = false
-  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- the task now holds the slot
+  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- now the slot is the task's or free
   return id, failure
 end
 
@@ -209,7 +209,7 @@ function Submit_methods:record_intent()
   return true
 end
 
--- The pauses in seconds before each new attempt to record a task id, since the disk may be full, or memory short, only for a moment.
+-- The pauses in seconds before each new attempt to record a task id. The disk may be full, or memory short, only for a moment.
 local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
 
 local RECORD_LATER <const>, LATEST <const> = 4, 60 -- in seconds: first and longest pause between background attempts to record an outcome

@@ -37,7 +37,8 @@ local function first_bytes(path)
   return bytes, why
 end
 
--- Returns the file name extension that omni sends to the service: the file's own extension if it matches the content's media type.
+-- Returns the file name extension that omni sends to the service: the file's own extension if it matches the content's media type,
+-- otherwise the media type's usual extension.
 local function ending_for(path, kind)
   local own = media_type.ending(path)
   if not kind then return own and #own <= 10 and own or ".bin" end

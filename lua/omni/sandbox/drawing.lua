@@ -25,7 +25,7 @@ local title_card = require "omni.sandbox.title_card"
 local MAX_HELP <const> = 8 * 1024 * 1024 -- maximum number of bytes of ffmpeg's help that omni reads; ffmpeg 5.1 prints about 1 MiB
 
 -- Finds out which filters and encoders ffmpeg has. Reads the names of filters and encoders from ffmpeg's full help, so that ffmpeg starts
--- only once, since starting ffmpeg takes longer than drawing a clip.
+-- only once. Starting ffmpeg takes longer than drawing a clip.
 local function read_help()
   local result = process.run({ "ffmpeg", "-hide_banner", "-h", "full" }, { stdout = "pipe", max_output = MAX_HELP })
   local help = result and result.stdout or ""
@@ -37,7 +37,7 @@ local function read_help()
   }
 end
 
-local looking -- the only fiber that runs read_help, or nil
+local looking -- the only fiber that ever runs read_help; nil until it is needed
 
 local function abilities()
   looking = looking or loop.background(read_help)

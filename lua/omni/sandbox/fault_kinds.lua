@@ -23,7 +23,7 @@ local function cut(response, fault)
   response.cut, response.reset = true, fault.reset
 end
 
--- Shortens a file's response, so that Content-Length matches the bytes that are sent.
+-- Serves only the first half of a file, with a Content-Length that matches this half.
 local function shorten(response)
   if type(response.body) == "table" then response.body.length = response.body.length // 2 end
 end

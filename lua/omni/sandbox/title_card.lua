@@ -205,7 +205,7 @@ end
 ---@field seconds number             the exact duration of the frames
 ---@field texts table<string, string>  file name → text; empty without a font
 
----Returns the filter graph that draws a clip or an image, and the strings on it. The caller must write these strings to files in
+---Returns the filter graph that draws a clip or an image, and the strings on it. The caller must write the returned strings to files in
 ---`directory` before ffmpeg runs.
 ---@param spec omni.sandbox.ClipSpec
 ---@param directory string
