@@ -54,6 +54,19 @@ describe("a store in S3", function()
   local missing <const> = { hostile.answer("404 Not Found", "") }
   local patient <const> = { retry_for = 120 }
 
+  it("is checked again if what it returns is only a part, as another machine may be writing the same object", function()
+    local content <const> = "omni keeps files here; each is named after its SHA-256.\n"
+    local part <const>, whole <const> = { hostile.answer("200 OK", "omni keeps") }, { hostile.answer("200 OK", content) }
+    server:script { PUT = { { hostile.answer("200 OK", "") } }, GET = { part, whole } }
+    open(function(store) assert(store:check()) end)
+    server:script { PUT = { { hostile.answer("200 OK", "") } }, GET = { part } }
+    open(function(store)
+      local fine, problem = store:check()
+      assert.same({ nil, "store_failed" }, { fine, problem.code })
+      assert.matches("doesn't return what was written", problem.message, 1, true)
+    end)
+  end)
+
   it("signs each request, with the digest of what it sends, and names objects by their digests", function()
     server:script { HEAD = { missing }, PUT = { { hostile.answer("200 OK", "") } } }
     local path = env.write(directory:file "clip", BODY)

@@ -72,7 +72,9 @@ for _, kind in ipairs(kinds) do
           here = name
           return service.directory .. name
         end
-        local client_options = { store = store.address, on_event = answers.on_warning(function(text) warnings[#warnings + 1] = text end) }
+        -- the S3 server may respond with 500 if both scenes put the same object at the same time
+        local client_options = { store = store.address, retry_for = 1,
+          on_event = answers.on_warning(function(text) warnings[#warnings + 1] = text end) }
         body(service, {
           queries = function() return queries end, warnings = warnings, options = client_options,
           plan = function(name) return service:plan(board, { directory = folder_of(name) }, client_options) end,

@@ -7,12 +7,14 @@ local core = require "omni.core"
 local downloads = require "omni.client.download"
 local err = require "omni.error"
 local media_transfer = require "omni.client.media_transfer"
+local loop = require "omni.loop"
 local retry = require "omni.client.retry"
 local transports = require "omni.http.transport"
 
 local TYPE <const> = "application/octet-stream"
 local MEBIBYTE <const> = 1 << 20
 local MAX_PARTS <const> = 9000 -- S3 allows 10,000
+local CHECK_READS <const> = 3 -- number of times that `check` reads the object if its content is wrong
 local CHECK_FOR <const> = 10 -- seconds for which `check` retries failed requests; short, since a user may be waiting
 
 -- Hints for users, indexed by S3's error codes.
@@ -179,10 +181,13 @@ function S3_methods:check(content)
   local url = url_of(self, core.sha256(content))
   local written, problem = request(self, ok, "PUT", url, content, CHECK_FOR)
   if not written then return nil, problem end
-  local read
-  read, problem = request(self, ok, "GET", url, nil, CHECK_FOR)
-  if not read then return nil, problem end
-  if read.text == content then return true end
+  for attempt = 1, CHECK_READS do
+    if attempt > 1 then loop.sleep(1) end -- another machine may be writing the same object
+    local read
+    read, problem = request(self, ok, "GET", url, nil, CHECK_FOR)
+    if not read then return nil, problem end
+    if read.text == content then return true end
+  end
   return nil, err.new { code = "store_failed", message = ("the store %s doesn't return what was written"):format(self.address) }
 end
 
