@@ -246,7 +246,7 @@ static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options
   fine = fine && network_set_certificates(easy, &o->network) && signing_set(easy, &o->signing);
   if (kind->timed) SET(CURLOPT_TIMEOUT_MS, o->timeout_ms);
   if (kind->keyed) {
-    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // makes libcurl decompress responses; omni's own header lists contain the header Accept-Encoding
+    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // makes libcurl decompress responses; doesn't send a header
     // Uses a small receive buffer, since libcurl allocates one for each transfer, and responses are small. Ignores errors, since libcurl
     // refuses to change the buffer size while the handle has a read buffer, for example after a failed name lookup.
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);

@@ -30,7 +30,7 @@ typedef struct {
   bool costs;  // exchanges of this kind may cost credits, and their failures report whether the request was sent
   bool timed;  // true: the option `timeout` limits each exchange; false: lua/omni/client/media_transfer.lua detects stalled transfers
   bool varies; // libcurl's options must be set again for each exchange
-  bool repeatable; // whether a request with a body may be sent twice, in case an idle connection breaks when libcurl uses it again
+  bool repeatable; // whether libcurl may resend a request with a body if a reused connection breaks
   size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body
   bool (*set_options)(CURL *easy, const client_options *o); // sets the libcurl options for this kind; returns false when memory runs out
   bool (*push_result)(lua_State *L, exchange *x);           // pushes the result, or pushes a failure and returns false

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Computes the ages at which omni queries a task. The computation has no side effects and reads no clock.
+// Computes the ages at which omni queries a task. The functions in this file have no side effects and read no clock.
 //
 // The hazard rate h at an age is the probability that an unfinished task of that age ends within the next second; omni estimates it from
 // the durations of similar tasks. If c is the cost of a query and h is the hazard rate, querying every sqrt(2 c / h) seconds requires the

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- The `omni` module contains all public functions. Each function is documented in the file that defines it.
 --
--- `require "omni"` loads only what a client needs. The first call to any other function loads that function's module, so a program that
--- only submits and queries needs neither the storyboard language nor libmicrohttpd.
+-- `require "omni"` loads only the modules that every client needs. Any other module is loaded by the first call to a function that needs
+-- it, so a program that only submits and queries loads neither the storyboard language nor libmicrohttpd.
 
 local core = require "omni.core"
 local err = require "omni.error"

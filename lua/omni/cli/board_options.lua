@@ -55,7 +55,7 @@ end
 ---@field sandbox? omni.Sandbox
 ---@field warnings string[]   the client's warnings, to be printed once nothing is being drawn
 ---@field waits table         from omni.cli.view.waits
----@field usual? table        from omni.cli.typical_time: how long the scenes usually take
+---@field usual? table        from omni.cli.typical_duration: how long the scenes usually take
 ---@field progress? table     from omni.cli.view.run_progress; gets the waits
 ---@field runs? boolean       the progress shows everything from now on
 ---@field line omni.cli.Line  on stderr, until `runs`
@@ -80,7 +80,7 @@ end
 
 ---Looks up how long a plan's scenes usually take, so that the views can show these durations. Waits.
 ---@param plan omni.Plan
-function Opened_methods:look_up_times(plan) self.usual = require("omni.cli.typical_time").of_plan(plan) end
+function Opened_methods:look_up_times(plan) self.usual = require("omni.cli.typical_duration").of_plan(plan) end
 
 ---Returns the options for the views that show a plan and a run's progress.
 ---@param fd? 1|2  the output: 1: stdout (the default), 2: stderr

@@ -20,7 +20,7 @@ local retry = require "omni.client.retry"
 local settings = require "omni.client.settings"
 local stores = require "omni.store"
 local submits = require "omni.client.submit"
-local task_durations = require "omni.client.task_durations"
+local poll_history = require "omni.client.poll_history"
 local tasks = require "omni.client.task"
 local timeout = require "omni.loop.timeout"
 local transports = require "omni.http.transport"
@@ -181,7 +181,7 @@ function Client_methods:call(method, path, body)
   return timeout.call(nil, "client:call", call, self, method, path, text)
 end
 
----Returns the credit balance of the account of each of the client's API keys.
+---Returns each API key's credit balance.
 ---@return omni.Balance[]|nil  a balance for each key, in the order in which the client got the keys
 ---@return omni.Error|nil      code "closed"
 function Client_methods:balances()
@@ -462,7 +462,7 @@ local function open(opts)
   local self = setmetatable(chosen.fields, Client_mt)
   self.closed, self.shares_ledger = false, self.ledger_path ~= nil and ledgers.is_address(self.ledger_path)
   for _, name in ipairs { "board_ledgers", "known_models", "unknown", "uploading", "uploads", "warned" } do self[name] = {} end
-  self.durations, self.ledger_watch = task_durations.new(self), ledger_watch.new(self)
+  self.durations, self.ledger_watch = poll_history.new(self), ledger_watch.new(self)
   self.all_keys = key_selection.new(self, function(key, id, ledger, row)
     return tasks.new(self, id, key, nil, ledger, row)
   end)

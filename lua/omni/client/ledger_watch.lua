@@ -87,8 +87,8 @@ local function run(self)
   self.fiber = nil
 end
 
----Begins to watch the row of a task that a fiber awaits. If the client has no callback receiver, watching is necessary only for a shared
----ledger in PostgreSQL.
+---Begins to watch the row of a task that a fiber awaits. Without a callback receiver, only a shared ledger in PostgreSQL
+---needs to be watched.
 ---@param task omni.Task
 function Watch_methods:add(task)
   local client = self.client

@@ -230,7 +230,7 @@ function Submit_methods:record_later(verb, params)
   end)
 end
 
----Starts to record an outcome without waiting. If recording fails, tries again in the background.
+---Starts recording an outcome, and doesn't wait for the disk. If recording fails, tries again in the background.
 ---@param verb string
 ---@param params table
 function Submit_methods:note_verb(verb, params)

@@ -341,7 +341,7 @@ options.guard(Task_methods, Task_mt, "task")
 ---@param client omni.Client
 ---@param id string
 ---@param key? omni.Key     the key that created the task, if known
----@param kind? omni.TaskKind  for a task that was just submitted (task_durations.lua)
+---@param kind? omni.TaskKind  for a task that was just submitted (poll_history.lua)
 ---@param ledger? omni.Ledger
 ---@param row? integer      the number of the task's row
 ---@return omni.Task

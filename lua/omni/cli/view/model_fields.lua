@@ -62,7 +62,7 @@ end
 
 local function number(value) return type(value) == "number" and value or nil end
 
--- Adds the values that one schema allows to `texts`.
+-- Adds to `texts` the values that one schema allows.
 local function allowed_by(node, texts)
   local choices = type(node.enum) == "table" and node.enum or node.const ~= nil and { node.const } or {}
   if #choices > 0 then

@@ -5,7 +5,7 @@
 local next_command = require "omni.storyboard.next_command"
 local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
-local typical_time = require "omni.cli.typical_time"
+local typical_duration = require "omni.cli.typical_duration"
 
 local ACTION <const> = 7  -- width of the longest word for an action, in columns
 local FEW <const> = 3     -- if there are at most this many reused scenes, each has its own line in a run's plan
@@ -147,7 +147,7 @@ local function sum_lines(plan, options)
   second[#second + 1] = text.board_cost(plan.spent, options.sandbox)
   if options.budget then second[#second + 1] = ("the run's budget is %s"):format(text.credits(options.budget, options.sandbox)) end
   if plan.board.budget then second[#second + 1] = ("the board's budget is %s"):format(text.credits(plan.board.budget, options.sandbox)) end
-  return { first, table.concat(second, "; "), options.usual and typical_time.describe(options.usual) }
+  return { first, table.concat(second, "; "), options.usual and typical_duration.describe(options.usual) }
 end
 
 -- Writes the plan's notices, which aren't errors, but which a person should read before the run.

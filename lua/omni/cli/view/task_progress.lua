@@ -7,17 +7,17 @@ local loop = require "omni.loop"
 local next_command = require "omni.storyboard.next_command"
 local task_view = require "omni.cli.view.task"
 local text = require "omni.cli.view.text"
-local typical_time = require "omni.cli.typical_time"
+local typical_duration = require "omni.cli.typical_duration"
 
 local default_timeout <const> = 1800 -- seconds
 
 -- Sets `one.typical` to a table that contains the usual duration of tasks of this kind, and the number of tasks on which this duration is
 -- based.
-local function look_up_typical_time(client, one)
+local function look_up_typical_duration(client, one)
   local ledger, raw = client:existing_ledger(), one.task.raw
   local input = type(raw) == "table" and type(raw.param) == "table" and raw.param.input
   if one.typical or not ledger or type(input) ~= "table" then return end
-  loop.background(function() one.typical = typical_time.of(ledger, one.task.model, input) end)
+  loop.background(function() one.typical = typical_duration.of(ledger, one.task.model, input) end)
 end
 
 -- Returns the progress line. For one task, returns a line such as "d696...  running  1:05 of about 1:30 (14 tasks)"; for several tasks,
@@ -87,7 +87,7 @@ local function follow(called, one, timeout)
       shown = task.status
       called:event("task", task_view.event(task))
       if called.line:draws() then
-        look_up_typical_time(called.client, one)
+        look_up_typical_duration(called.client, one)
       else
         called:note(("%s  %s"):format(task.id, text.clean(shown)))
       end

@@ -111,8 +111,8 @@ local function bring(run, record)
   return files
 end
 
----Returns a function that renames a finished file to its final path. If a file already exists at that path, the function replaces it only
----if a run has made it; otherwise, the function renames the existing file first.
+---Returns a function that renames a finished file to its final path. The returned function replaces an existing file at
+---the final path only if a run has made that file, and otherwise renames it first.
 ---@param run omni.Run
 ---@param identity string  the file's identity, for the ledger
 ---@return fun(part: string, path: string): true|nil, string|nil

@@ -4,7 +4,7 @@
 
 local FEWEST <const> = 3 -- minimum number of finished tasks needed to estimate a typical time
 
-local typical_time = {}
+local typical_duration = {}
 
 local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil
@@ -20,7 +20,7 @@ end
 ---@param model string
 ---@param input table
 ---@return omni.cli.TypicalTime|nil
-function typical_time.of(ledger, model, input)
+function typical_duration.of(ledger, model, input)
   local rows = ledger:ask("durations", { model = model, duration = simple(input.duration), resolution = simple(input.resolution) }) or {}
   return #rows >= FEWEST and { seconds = rows[(#rows + 1) // 2].took, tasks = #rows } or nil
 end
@@ -28,13 +28,13 @@ end
 ---Returns the usual duration of each scene that a run of this plan waits for. Queries the ledger once for each kind of scene. Waits.
 ---@param plan omni.Plan
 ---@return table<string, omni.cli.TypicalTime|false>  by the scene's name; false: not known
-function typical_time.of_plan(plan)
+function typical_duration.of_plan(plan)
   local kinds, times = {}, {}
   for index, entry in ipairs(plan.scenes) do
     local input = plan.board.scenes[index].input
     if input and (entry.pays or entry.selected and entry.action == "resume") then
       local kind = ("%s %s %s"):format(entry.model, input.duration, input.resolution)
-      if kinds[kind] == nil then kinds[kind] = typical_time.of(plan.ledger, entry.model, input) or false end
+      if kinds[kind] == nil then kinds[kind] = typical_duration.of(plan.ledger, entry.model, input) or false end
       times[entry.scene] = kinds[kind]
     end
   end
@@ -45,7 +45,7 @@ end
 ---the ledger".
 ---@param times table<string, omni.cli.TypicalTime|false>  from `of_plan`
 ---@return string|nil  nil: the run waits for no scene
-function typical_time.describe(times)
+function typical_duration.describe(times)
   local elapsed = require("omni.cli.view.text").elapsed
   local least, most, tasks, unknown, counted = math.huge, 0, 0, 0, {}
   for _, time in pairs(times) do
@@ -65,4 +65,4 @@ function typical_time.describe(times)
   return ("a scene usually takes %s, judging by %d finished tasks like it in the ledger%s"):format(range, tasks, rest)
 end
 
-return typical_time
+return typical_duration

@@ -21,7 +21,7 @@ local ONE_DAY <const> = 86400  -- one day in seconds; omni ignores longer durati
 
 ---@class omni.TaskDurations
 local Durations_methods = {}
-local Durations_mt = { __name = "omni.task_durations", __index = Durations_methods }
+local Durations_mt = { __name = "omni.poll_history", __index = Durations_methods }
 
 local function remember(kind, took)
   local seconds = kind.seconds
