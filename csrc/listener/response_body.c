@@ -34,8 +34,8 @@ static void body_source_free(void *of) {
   free(s);
 }
 
-// Reads the next bytes of the body. Fails at the byte at which the body must end early, or if the file has become shorter; libmicrohttpd
-// then closes the connection.
+// Reads the next bytes of the body. Fails once the body has reached the length at which the caller wants it cut short, or if the file has
+// become shorter. libmicrohttpd then closes the connection.
 static ssize_t body_source_read(void *of, uint64_t position, char *to, size_t room) {
   const body_source *s = of;
   s->listener->calls++;

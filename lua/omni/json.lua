@@ -36,7 +36,7 @@ local function object(value)
   return table
 end
 
----Returns a table's mark, if it has one.
+---Returns whether a table is marked as an array or an object. Returns nil for a table without a mark.
 ---@param value any
 ---@return "array"|"object"|nil
 local function mark_of(value)

@@ -99,7 +99,7 @@ local function match(client, ledger, row, task_id)
   return with_row(client, task, ledger, row.id)
 end
 
--- Returns a scene's input as omni would have sent it. For uploaded files, uses the URLs from the task, since omni has no record of the
+-- Returns the input that a submit of a scene contains. For uploaded files, uses the URLs from the task, since omni has no record of the
 -- uploads.
 local function filled(value, of_task)
   if placeholder.is(value) then return type(of_task) == "string" and core.normalize_url(of_task) and of_task or tostring(value) end

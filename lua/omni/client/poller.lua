@@ -47,8 +47,8 @@ end
 
 local SWEEP_LEAST <const> = 64
 
--- If the schedule has doubled in size since the last sweep, removes the tasks whose end a callback or another program has reported. So at
--- most about half of the schedule's tasks have ended. Allocates no memory.
+-- If the schedule has doubled in size since the last sweep, removes the tasks whose end a callback or another program has reported. These
+-- sweeps keep the number of finished tasks in the schedule below about half of all its tasks. Allocates no memory.
 local function sweep(self)
   local times, tasks, before, size = self.times, self.tasks, self.size, 0
   if before * 4 < self.sweep_at then self.sweep_at = math.max(SWEEP_LEAST, self.sweep_at // 2) end
