@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Callbacks that the listener accepts by itself, because Lua has registered their tokens.
+-- Callbacks that the listener accepts without Lua, because Lua has registered their tokens.
 local core = require "omni.core"
 local listening = require "helper.listening"
 

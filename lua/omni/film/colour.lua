@@ -48,7 +48,7 @@ local function named(video)
 end
 
 ---Returns filters that convert a video stream to opaque BT.709 RGB, each followed by a comma. Returns "" (no filters) for most clips, since
----ffmpeg's scale filter can convert these clips by itself.
+---ffmpeg's scale filter can convert these clips on its own.
 ---@param video omni.film.Video
 ---@return string
 function colour.to_sdr(video)
